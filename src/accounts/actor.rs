@@ -1,0 +1,209 @@
+//! An authenticated caller, and the proofs of what it may do.
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::store;
+
+/// What a token may do, as the API names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    DomainsRead,
+    DomainsWrite,
+    RequestsRead,
+    OrganisationAdmin,
+}
+
+impl Permission {
+    pub const ALL: [Self; 4] = [
+        Self::DomainsRead,
+        Self::DomainsWrite,
+        Self::RequestsRead,
+        Self::OrganisationAdmin,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DomainsRead => "domains:read",
+            Self::DomainsWrite => "domains:write",
+            Self::RequestsRead => "requests:read",
+            Self::OrganisationAdmin => "organisation:admin",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|permission| permission.as_str() == text)
+    }
+}
+
+/// A caller whose token was checked.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub token_id: Uuid,
+    pub token_name: String,
+    pub organisation_id: Uuid,
+    pub organisation_name: String,
+    /// Set: the token sees this client only.
+    pub client_id: Option<Uuid>,
+    pub permissions: Vec<Permission>,
+}
+
+impl Actor {
+    /// The scope in which the actor may do what `permission` names.
+    pub fn scope(&self, permission: Permission) -> Result<Scope, AccessError> {
+        // Whoever may write may read: a program that registers domains need not be given both.
+        let implied = permission == Permission::DomainsRead && self.permissions.contains(&Permission::DomainsWrite);
+        if !implied && !self.permissions.contains(&permission) {
+            return Err(AccessError::Forbidden(permission));
+        }
+        let by = By::Token {
+            id: self.token_id,
+            name: self.token_name.clone(),
+        };
+        Ok(Scope {
+            organisation_id: self.organisation_id,
+            client_id: self.client_id,
+            by,
+        })
+    }
+}
+
+/// Who is written down as the author of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    Token {
+        id: Uuid,
+        name: String,
+    },
+    /// Somebody at the command line of a node.
+    Operator,
+}
+
+impl By {
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Token { .. } => "token",
+            Self::Operator => "operator",
+        }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Token { id, .. } => Some(*id),
+            Self::Operator => None,
+        }
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Token { name, .. } => name,
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Proof that somebody may act for one organisation, or for one client of it.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    organisation_id: Uuid,
+    client_id: Option<Uuid>,
+    by: By,
+}
+
+impl Scope {
+    #[must_use]
+    pub fn organisation_id(&self) -> Uuid {
+        self.organisation_id
+    }
+
+    /// Set: nothing but this client's rows may be seen.
+    #[must_use]
+    pub fn client_id(&self) -> Option<Uuid> {
+        self.client_id
+    }
+
+    #[must_use]
+    pub fn by(&self) -> &By {
+        &self.by
+    }
+
+    /// Narrows the scope to one client. One that the caller may not see is `NotFound`.
+    pub async fn client(&self, db: &mut PgConnection, client_id: Uuid) -> Result<ClientScope, AccessError> {
+        match store::client_exists(db, self, client_id).await? {
+            true => Ok(ClientScope {
+                scope: self.clone(),
+                client_id,
+            }),
+            false => Err(AccessError::NotFound),
+        }
+    }
+}
+
+/// Proof that somebody may act for one client.
+#[derive(Clone, Debug)]
+pub struct ClientScope {
+    scope: Scope,
+    client_id: Uuid,
+}
+
+impl ClientScope {
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    #[must_use]
+    pub fn organisation_id(&self) -> Uuid {
+        self.scope.organisation_id
+    }
+
+    #[must_use]
+    pub fn client_id(&self) -> Uuid {
+        self.client_id
+    }
+
+    /// Of a client that was just made in `scope`.
+    pub(super) fn of_new(scope: &Scope, client_id: Uuid) -> Self {
+        Self {
+            scope: scope.clone(),
+            client_id,
+        }
+    }
+}
+
+/// Proof that the caller stands at the command line of a node, and may act for any organisation.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator(());
+
+impl Operator {
+    /// Whoever can start a command with the secret key file and the database is an operator.
+    #[must_use]
+    pub fn at_the_command_line() -> Self {
+        Self(())
+    }
+
+    #[must_use]
+    pub fn scope(self, organisation_id: Uuid) -> Scope {
+        Scope {
+            organisation_id,
+            client_id: None,
+            by: By::Operator,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    #[error("a valid API token is needed: send `Authorization: Bearer sgp_…`")]
+    Unauthenticated,
+    #[error("this token lacks the scope `{}`", .0.as_str())]
+    Forbidden(Permission),
+    #[error("there is no such thing here")]
+    NotFound,
+    #[error("the access rights could not be read")]
+    Database(#[from] sqlx::Error),
+}

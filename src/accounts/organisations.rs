@@ -1,0 +1,160 @@
+//! Organisations and their people, as an operator sees them.
+use aws_lc_rs::hmac;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    Operator, Permission, store,
+    token::{self, NewToken, TokenText},
+};
+use crate::{audit, sealed::Keyring};
+
+#[derive(Debug)]
+pub struct Organisation {
+    pub id: Uuid,
+    pub name: String,
+    pub created_at: DateTime<Utc>,
+    pub suspended_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OrganisationError {
+    #[error("there is no such organisation")]
+    NotFound,
+    #[error("`{0}` is no e-mail address")]
+    NotAnEmail(String),
+    #[error("a name of 1 to 200 characters is needed")]
+    NotAName,
+    #[error("this e-mail address belongs to a user already")]
+    EmailTaken,
+    #[error(transparent)]
+    Token(#[from] token::TokenError),
+    #[error(transparent)]
+    Seal(#[from] crate::sealed::SealError),
+    #[error("the organisations could not be read or written")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for OrganisationError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|e| e.constraint()) {
+            Some("users_email_key") => Self::EmailTaken,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// What `create` made; the token's text is known this once.
+pub struct Created {
+    pub organisation_id: Uuid,
+    pub user_id: Uuid,
+    pub token: TokenText,
+}
+
+/// Makes an organisation, its owner and a token that may do everything for it.
+pub async fn create(
+    db: &mut PgConnection,
+    operator: Operator,
+    keyring: &Keyring,
+    name: &str,
+    email: &str,
+) -> Result<Created, OrganisationError> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+        return Err(OrganisationError::NotAName);
+    }
+    let email = parse_email(email)?;
+    let organisation_id = Uuid::now_v7();
+    let user_id = Uuid::now_v7();
+    let digest_key = keyring.seal(&digest_key_context(organisation_id), &crate::sealed::random::<32>());
+    store::insert_organisation(db, operator, organisation_id, name, &digest_key).await?;
+    let scope = operator.scope(organisation_id);
+    let email_key = crate::accounts::store::find_or_insert_secret(db, keyring, "users.email_digest").await?;
+    let digest = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &email_key), email.as_bytes());
+    let sealed = keyring.seal(&format!("users.email:{user_id}"), email.as_bytes());
+    store::insert_owner(db, &scope, user_id, &sealed, digest.as_ref()).await?;
+    let subject = audit::Subject {
+        kind: "organisation",
+        id: organisation_id,
+        name: name.to_owned(),
+    };
+    audit::record(
+        db,
+        &scope,
+        audit::Event {
+            action: "organisation.created",
+            subject,
+            client_id: None,
+            details: serde_json::json!({}),
+        },
+    )
+    .await?;
+    let new = NewToken {
+        name: "First token".into(),
+        scopes: Permission::ALL.into(),
+        client_id: None,
+        expires_at: None,
+    };
+    let (_, token) = token::create(db, &scope, new).await?;
+    Ok(Created {
+        organisation_id,
+        user_id,
+        token,
+    })
+}
+
+/// Stops, or resumes, service for all domains of an organisation.
+pub async fn set_suspended(
+    db: &mut PgConnection,
+    operator: Operator,
+    organisation_id: Uuid,
+    at: Option<DateTime<Utc>>,
+) -> Result<Organisation, OrganisationError> {
+    let organisation = store::suspend_organisation(db, operator, organisation_id, at)
+        .await?
+        .ok_or(OrganisationError::NotFound)?;
+    let subject = audit::Subject {
+        kind: "organisation",
+        id: organisation.id,
+        name: organisation.name.clone(),
+    };
+    let action = if at.is_some() {
+        "organisation.suspended"
+    } else {
+        "organisation.resumed"
+    };
+    audit::record(
+        db,
+        &operator.scope(organisation_id),
+        audit::Event {
+            action,
+            subject,
+            client_id: None,
+            details: serde_json::json!({}),
+        },
+    )
+    .await?;
+    Ok(organisation)
+}
+
+/// What the sealed digest key of an organisation is bound to.
+#[must_use]
+pub fn digest_key_context(organisation_id: Uuid) -> String {
+    format!("organisations.user_digest_key:{organisation_id}")
+}
+
+/// Enough to catch a slip; only a mail that arrives proves an address.
+fn parse_email(text: &str) -> Result<String, OrganisationError> {
+    let email = text.trim().to_lowercase();
+    let is_fine = email.len() <= 254
+        && email
+            .split_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.') && !domain.contains('@'))
+        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    if is_fine {
+        Ok(email)
+    } else {
+        Err(OrganisationError::NotAnEmail(text.to_owned()))
+    }
+}

@@ -1,0 +1,174 @@
+//! API tokens: `sgp_`, 32 random characters, a checksum. Shown once, stored as SHA-256.
+use aws_lc_rs::digest;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Permission, Scope, store};
+use crate::audit;
+
+const PREFIX: &str = "sgp_";
+const RANDOM: usize = 32;
+const CHECKSUM: usize = 6;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Tokens of one organisation.
+pub const MAX_TOKENS: i64 = 200;
+
+/// A token's text. Has no `Debug`; it is shown once and then only its digest is known.
+pub struct TokenText(String);
+
+impl TokenText {
+    #[must_use]
+    pub fn random() -> Self {
+        // 62 does not divide 256: bytes beyond the last whole multiple are drawn again.
+        let mut characters = std::iter::repeat_with(crate::sealed::random::<1>)
+            .map(|[byte]| byte)
+            .filter(|byte| *byte < 248);
+        Self::from_characters(&mut characters)
+    }
+
+    /// The token that follows from `seed`, for a demo server that shows it at every start.
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self::from_characters(&mut seed.into_iter().map(|byte| byte % 248))
+    }
+
+    fn from_characters(bytes: &mut dyn Iterator<Item = u8>) -> Self {
+        let random: String = bytes
+            .take(RANDOM)
+            .map(|byte| char::from(ALPHABET[usize::from(byte % 62)]))
+            .collect();
+        let checksum = checksum(&random);
+        Self(format!("{PREFIX}{random}{checksum}"))
+    }
+
+    /// `None` for what is no token of ours, without asking the database: the checksum tells.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (random, check) = text
+            .strip_prefix(PREFIX)
+            .filter(|rest| rest.is_ascii())?
+            .split_at_checked(RANDOM)?;
+        (checksum(random) == check).then(|| Self(text.to_owned()))
+    }
+
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        digest::digest(&digest::SHA256, self.0.as_bytes())
+            .as_ref()
+            .try_into()
+            .expect("SHA-256 has 32 bytes")
+    }
+}
+
+/// Six characters of the SHA-256 of the random part: finds typing mistakes and lets secret scanners
+/// tell a real token from a text that looks like one.
+fn checksum(random: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, random.as_bytes());
+    digest
+        .as_ref()
+        .iter()
+        .take(CHECKSUM)
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 62)]))
+        .collect()
+}
+
+/// A stored token: everything but its text.
+#[derive(Debug)]
+pub struct ApiToken {
+    pub id: Uuid,
+    pub name: String,
+    pub scopes: Vec<Permission>,
+    pub client_id: Option<Uuid>,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// What a new token may do, checked by [`NewToken::check`].
+pub struct NewToken {
+    pub name: String,
+    pub scopes: Vec<Permission>,
+    pub client_id: Option<Uuid>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("there is no such token")]
+    NotFound,
+    #[error("there is no such client")]
+    NoSuchClient,
+    #[error("an organisation may have at most {MAX_TOKENS} tokens: delete one that is not used")]
+    TooMany,
+    #[error("the tokens could not be read or written")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Makes a token and writes it down. The text is returned this once.
+pub async fn create(db: &mut PgConnection, scope: &Scope, new: NewToken) -> Result<(ApiToken, TokenText), TokenError> {
+    if store::count_tokens(db, scope).await? >= MAX_TOKENS {
+        return Err(TokenError::TooMany);
+    }
+    let text = TokenText::random();
+    let token = store::insert_token(db, scope, &new, &text).await?;
+    let details = serde_json::json!({ "scopes": new.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>() });
+    audit::record(
+        db,
+        scope,
+        audit::Event {
+            action: "token.created",
+            subject: audit::Subject::token(&token),
+            client_id: token.client_id,
+            details,
+        },
+    )
+    .await?;
+    Ok((token, text))
+}
+
+/// Revokes a token: it stops working with the commit.
+pub async fn revoke(db: &mut PgConnection, scope: &Scope, token_id: Uuid) -> Result<(), TokenError> {
+    let token = store::delete_token(db, scope, token_id)
+        .await?
+        .ok_or(TokenError::NotFound)?;
+    let event = audit::Event {
+        action: "token.revoked",
+        subject: audit::Subject::token(&token),
+        client_id: token.client_id,
+        details: serde_json::json!({}),
+    };
+    audit::record(db, scope, event).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_known_by_its_checksum() {
+        let token = TokenText::random();
+        assert_eq!(token.expose().len(), PREFIX.len() + RANDOM + CHECKSUM);
+        assert_eq!(
+            TokenText::parse(token.expose()).map(|parsed| parsed.digest()),
+            Some(token.digest())
+        );
+        let mut changed = token.expose().to_owned();
+        changed.replace_range(4..5, if changed.as_bytes()[4] == b'a' { "b" } else { "a" });
+        for text in [
+            changed.as_str(),
+            "",
+            "sgp_",
+            "sgp_ééééééééééééééééééééééééé",
+            &token.expose()[..30],
+        ] {
+            assert!(TokenText::parse(text).is_none(), "{text}");
+        }
+    }
+}

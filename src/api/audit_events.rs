@@ -1,0 +1,103 @@
+//! Who changed what.
+use actix_web::{get, web};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    Api,
+    page::{Page, Params, Window},
+    problem::Problem,
+};
+use crate::{
+    accounts::{Actor, Permission},
+    audit::{AuditEvent, store},
+};
+
+#[derive(Serialize, ToSchema)]
+pub struct AuditEventBody {
+    id: Uuid,
+    at: DateTime<Utc>,
+    actor: AuditActor,
+    #[schema(example = "domain.created")]
+    action: String,
+    subject: AuditSubject,
+    #[schema(value_type = Object)]
+    details: serde_json::Value,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AuditActor {
+    /// `token` or `operator`.
+    #[serde(rename = "type")]
+    #[schema(example = "token")]
+    kind: String,
+    id: Option<Uuid>,
+    name: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AuditSubject {
+    #[serde(rename = "type")]
+    #[schema(example = "domain")]
+    kind: String,
+    id: Uuid,
+    #[schema(example = "contoso.com")]
+    name: String,
+}
+
+impl From<AuditEvent> for AuditEventBody {
+    fn from(event: AuditEvent) -> Self {
+        Self {
+            id: event.id,
+            at: event.at,
+            actor: AuditActor {
+                kind: event.actor_kind,
+                id: event.actor_id,
+                name: event.actor_name,
+            },
+            action: event.action,
+            subject: AuditSubject {
+                kind: event.subject_kind,
+                id: event.subject_id,
+                name: event.subject_name,
+            },
+            details: event.details,
+        }
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// 1 to 100, 50 if not given.
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List audit events
+///
+/// Newest first.
+#[utoipa::path(
+    tag = "Account",
+    params(ListParams),
+    responses(
+        (status = 200, body = Page<AuditEventBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "at": "2026-11-01T09:00:00Z", "actor": {"type": "token", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "First token"}, "action": "client.created", "subject": {"type": "client", "id": "01890a5d-ac96-774b-bcce-b302099a8059", "name": "Contoso"}, "details": {"external_ref": null}}], "next_cursor": null})),
+        (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+#[get("/audit-events")]
+pub async fn list_audit_events(
+    actor: Actor,
+    api: web::Data<Api>,
+    params: Params<ListParams>,
+) -> Result<web::Json<Page<AuditEventBody>>, Problem> {
+    let scope = actor.scope(Permission::OrganisationAdmin)?;
+    let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
+    let mut db = api.pool.acquire().await?;
+    let rows = store::list(&mut db, &scope, window.after, window.fetch()).await?;
+    Ok(web::Json(window.page(rows, |event| event.id, AuditEventBody::from)))
+}

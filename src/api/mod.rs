@@ -1,0 +1,94 @@
+//! REST for programs: JSON shapes, authentication, what each failure is called. No SQL and no rules
+//! here: a handler parses, calls, and answers.
+//!
+//! A new endpoint is a store function, a handler, one line in [`routes`], a test.
+pub mod audit_events;
+pub mod auth;
+pub mod body;
+pub mod clients;
+pub mod docs;
+pub mod domain_body;
+pub mod domains;
+pub mod exports;
+pub mod idempotency;
+pub mod imports;
+pub mod mdm_servers;
+pub mod me;
+pub mod openapi;
+pub mod page;
+pub mod problem;
+pub mod rate_limit;
+pub mod request_id;
+pub mod requests;
+pub mod tokens;
+pub mod vendors;
+
+use std::{net::IpAddr, sync::Arc};
+
+use actix_web::{middleware::from_fn, web};
+use sqlx::PgPool;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::{domains::OwnHosts, sealed::Keyring};
+use problem::Problem;
+use rate_limit::RateLimits;
+
+/// What handlers share.
+pub struct Api {
+    pub pool: PgPool,
+    pub keyring: Arc<Keyring>,
+    pub own_hosts: OwnHosts,
+    /// What a domain's A and AAAA records must be.
+    pub edge_addresses: Vec<IpAddr>,
+    pub limits: RateLimits,
+}
+
+/// Every operation, one line each. What is listed here is what OpenAPI shows.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(
+        utoipa_actix_web::scope("/api/v1")
+            .service(me::me)
+            .service(vendors::list_vendors)
+            .service(clients::list_clients)
+            .service(clients::create_client)
+            .service(clients::find_client)
+            .service(clients::update_client)
+            .service(clients::delete_client)
+            .service(mdm_servers::list_mdm_servers)
+            .service(mdm_servers::create_mdm_server)
+            .service(mdm_servers::parse_document)
+            .service(mdm_servers::find_mdm_server)
+            .service(mdm_servers::update_mdm_server)
+            .service(mdm_servers::delete_mdm_server)
+            .service(domains::list_domains)
+            .service(domains::create_domain)
+            .service(imports::import_domains)
+            .service(domains::find_domain)
+            .service(domains::update_domain)
+            .service(domains::delete_domain)
+            .service(domains::preview_domain)
+            .service(requests::summarise_requests)
+            .service(requests::list_requests)
+            .service(tokens::list_tokens)
+            .service(tokens::create_token)
+            .service(tokens::delete_token)
+            .service(audit_events::list_audit_events)
+            .map(|scope| {
+                scope
+                    .default_service(web::to(openapi::no_such_operation))
+                    .wrap(from_fn(idempotency::replay))
+                    .wrap(from_fn(rate_limit::limit))
+                    .wrap(from_fn(auth::authenticate))
+            }),
+    );
+}
+
+/// What the portal host answers besides the API.
+pub fn pages(config: &mut web::ServiceConfig) {
+    config
+        .route("/api/v1/openapi.json", web::get().to(openapi::document))
+        .route("/docs", web::get().to(docs::page))
+        .route("/static/app.css", web::get().to(docs::stylesheet))
+        .route("/", web::get().to(docs::front_page))
+        .default_service(web::to(|| async { Problem::no_such_page() }));
+}

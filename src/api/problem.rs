@@ -1,0 +1,366 @@
+//! The one place that knows which failure is which HTTP status (RFC 9457).
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    accounts::{AccessError, clients::ClientError, token::TokenError},
+    domains::DomainError,
+    input::FieldError,
+    publisher::UnreadableRow,
+    sealed::SealError,
+};
+
+/// What went wrong, as RFC 9457 defines it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// A page that explains `code`.
+    #[serde(rename = "type")]
+    #[schema(example = "/docs#hostname_taken")]
+    kind: String,
+    /// What `code` means, the same for every such problem.
+    title: &'static str,
+    status: u16,
+    /// What is wrong this time, and what to do.
+    detail: String,
+    /// Stable, for programs.
+    #[schema(example = "hostname_taken")]
+    code: &'static str,
+    /// Names this request in our logs.
+    request_id: String,
+    /// For `invalid`: each thing that is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<InvalidField>,
+    /// For an import: the result of each row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<super::imports::RowResult>>)]
+    data: Option<serde_json::Value>,
+    #[serde(skip)]
+    extra: Extra,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Extra {
+    allow: Option<String>,
+    retry_after: Option<u64>,
+}
+
+/// One thing that is wrong with the input.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct InvalidField {
+    /// A JSON pointer into the body (RFC 6901), or `?name` for a query parameter.
+    #[schema(example = "/server/parameters/tenant_id")]
+    pub pointer: String,
+    pub detail: String,
+}
+
+impl InvalidField {
+    /// The same, seen from a body that holds the input at `prefix`.
+    #[must_use]
+    pub fn within(&self, prefix: &str) -> FieldError {
+        FieldError::new(&self.pointer, &self.detail).within(prefix)
+    }
+}
+
+/// The codes of the contract, with the status and the title of each.
+macro_rules! codes {
+    ($($name:ident $code:literal $status:ident $title:literal;)*) => {
+        /// Every code with its status and what it means.
+        pub const CODES: &[(&str, StatusCode, &str)] = &[$(($code, StatusCode::$status, $title)),*];
+        #[derive(Clone, Copy)]
+        enum Code { $($name),* }
+    };
+}
+
+codes! {
+    Unauthenticated "unauthenticated" UNAUTHORIZED "No valid credentials";
+    Forbidden "forbidden" FORBIDDEN "Not allowed for this token";
+    NotFound "not_found" NOT_FOUND "Not found";
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed";
+    HostnameTaken "hostname_taken" CONFLICT "Hostname is already registered";
+    Conflict "conflict" CONFLICT "Conflict with what is there";
+    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Body too large";
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Body is not JSON";
+    Invalid "invalid" UNPROCESSABLE_ENTITY "Invalid input";
+    RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests";
+    Internal "internal" INTERNAL_SERVER_ERROR "Internal error";
+    Unavailable "unavailable" SERVICE_UNAVAILABLE "Temporarily unavailable";
+}
+
+impl Problem {
+    fn new(code: Code, detail: impl fmt::Display) -> Self {
+        let (code, status, title) = CODES[code as usize];
+        Self {
+            kind: format!("/docs#{code}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.to_string(),
+            code,
+            request_id: String::new(),
+            errors: Vec::new(),
+            data: None,
+            extra: Extra::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn not_found(detail: impl fmt::Display) -> Self {
+        Self::new(Code::NotFound, detail)
+    }
+
+    #[must_use]
+    pub fn no_such_page() -> Self {
+        Self::not_found(
+            "There is nothing at this path. The API starts at /api/v1; its operations are described at /docs.",
+        )
+    }
+
+    #[must_use]
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let extra = Extra {
+            allow: Some(allow.to_owned()),
+            ..Extra::default()
+        };
+        Self {
+            extra,
+            ..Self::new(
+                Code::MethodNotAllowed,
+                format_args!("Here only these methods are understood: {allow}."),
+            )
+        }
+    }
+
+    #[must_use]
+    pub fn conflict(detail: impl fmt::Display) -> Self {
+        Self::new(Code::Conflict, detail)
+    }
+
+    #[must_use]
+    pub fn payload_too_large(limit: usize) -> Self {
+        Self::new(
+            Code::PayloadTooLarge,
+            format_args!("A body may have at most {limit} bytes here."),
+        )
+    }
+
+    #[must_use]
+    pub fn unsupported_media_type() -> Self {
+        Self::new(
+            Code::UnsupportedMediaType,
+            "Send the body as JSON, with the header `Content-Type: application/json`.",
+        )
+    }
+
+    #[must_use]
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] if one.pointer.is_empty() => one.detail.clone(),
+            [one] => format!("{}: {}", one.pointer, one.detail),
+            many => format!("{} things are wrong; see `errors`.", many.len()),
+        };
+        let errors = errors
+            .into_iter()
+            .map(|error| InvalidField {
+                pointer: error.pointer,
+                detail: error.detail,
+            })
+            .collect();
+        Self {
+            errors,
+            ..Self::new(Code::Invalid, detail)
+        }
+    }
+
+    /// The same with the result of each row of an import.
+    #[must_use]
+    pub fn with_data(self, data: serde_json::Value) -> Self {
+        Self {
+            data: Some(data),
+            ..self
+        }
+    }
+
+    /// `retry_after` in seconds.
+    #[must_use]
+    pub fn rate_limited(retry_after: u64) -> Self {
+        let extra = Extra {
+            retry_after: Some(retry_after),
+            ..Extra::default()
+        };
+        Self {
+            extra,
+            ..Self::new(Code::RateLimited, format_args!("Try again in {retry_after} seconds."))
+        }
+    }
+
+    /// Logs the whole chain of causes once; the caller learns nothing of it.
+    fn internal(error: &dyn std::error::Error) -> Self {
+        let causes: Vec<_> = std::iter::successors(error.source(), |e| e.source())
+            .map(ToString::to_string)
+            .collect();
+        tracing::error!(%error, ?causes, "request failed");
+        Self::new(
+            Code::Internal,
+            "Something went wrong on our side. If it stays, tell the operator the request_id.",
+        )
+    }
+
+    fn database(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
+                tracing::warn!(%error, "the database is away");
+                let extra = Extra {
+                    retry_after: Some(5),
+                    ..Extra::default()
+                };
+                Self {
+                    extra,
+                    ..Self::new(
+                        Code::Unavailable,
+                        "The database can't be reached. Devices are still answered; try again shortly.",
+                    )
+                }
+            }
+            _ => Self::internal(error),
+        }
+    }
+
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    #[must_use]
+    pub fn invalid_fields(&self) -> Vec<InvalidField> {
+        self.errors.clone()
+    }
+
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The answer, with the id of the request it answers.
+    #[must_use]
+    pub fn respond(mut self, request_id: &str) -> HttpResponse {
+        request_id.clone_into(&mut self.request_id);
+        let mut response = HttpResponse::build(self.status());
+        response
+            .content_type("application/problem+json")
+            .insert_header((header::CACHE_CONTROL, "no-store"));
+        if let Some(allow) = &self.extra.allow {
+            response.insert_header((header::ALLOW, allow.as_str()));
+        }
+        if let Some(seconds) = self.extra.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        response.json(self)
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match &error {
+            AccessError::Unauthenticated => Self::new(Code::Unauthenticated, &error),
+            AccessError::Forbidden(_) => Self::new(Code::Forbidden, &error),
+            AccessError::NotFound => Self::new(Code::NotFound, &error),
+            AccessError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<DomainError> for Problem {
+    fn from(error: DomainError) -> Self {
+        match &error {
+            DomainError::HostnameTaken(_) => Self::new(Code::HostnameTaken, &error),
+            DomainError::OwnHost(_) => Self::invalid(vec![FieldError::new("/hostname", &error)]),
+            DomainError::NotFound | DomainError::ServerNotFound => Self::new(Code::NotFound, &error),
+            DomainError::NoSuchServer(_) => Self::invalid(vec![FieldError::new("/policy", &error)]),
+            DomainError::ServerInUse => Self::new(Code::Conflict, &error),
+            DomainError::Stored(_) => Self::internal(&error),
+            DomainError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<ClientError> for Problem {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::NotFound => Self::new(Code::NotFound, &error),
+            ClientError::NameTaken | ClientError::ExternalRefTaken | ClientError::NotEmpty => {
+                Self::new(Code::Conflict, &error)
+            }
+            ClientError::LimitedToOneClient => Self::new(Code::Forbidden, &error),
+            ClientError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match &error {
+            TokenError::NotFound => Self::new(Code::NotFound, &error),
+            TokenError::NoSuchClient => Self::invalid(vec![FieldError::new("/client_id", &error)]),
+            TokenError::TooMany => Self::new(Code::Conflict, &error),
+            TokenError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::database(&error)
+    }
+}
+
+impl From<UnreadableRow> for Problem {
+    fn from(error: UnreadableRow) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<SealError> for Problem {
+    fn from(error: SealError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.detail, self.code)
+    }
+}
+
+impl actix_web::Responder for Problem {
+    type Body = actix_web::body::BoxBody;
+
+    fn respond_to(self, _: &actix_web::HttpRequest) -> HttpResponse {
+        self.error_response()
+    }
+}
+
+/// The problem travels in the response's extensions; `request_id` renders it with the id.
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status());
+        response.extensions_mut().insert(self.clone());
+        response
+    }
+}

@@ -1,0 +1,79 @@
+//! The outermost layer of the portal host: gives each request an id, logs it once, and renders
+//! problems. Logs the pattern of the path, never the path or the query: either may name a person.
+use actix_web::{
+    HttpMessage,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::problem::Problem;
+use crate::{accounts::Actor, discovery::request::Connection};
+
+pub async fn with_request_id(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let id = Uuid::now_v7().to_string();
+    let route = request
+        .request()
+        .match_pattern()
+        .unwrap_or_else(|| "unknown".to_owned());
+    let span =
+        tracing::info_span!("request", id, method = %request.method(), route, organisation = tracing::field::Empty);
+    let is_tls = request
+        .request()
+        .conn_data::<Connection>()
+        .is_some_and(|connection| connection.tls.is_some());
+    let started = tokio::time::Instant::now();
+    // Layers answer with a problem instead of failing: a failure here would have no request to answer to.
+    let response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
+    if let Some(actor) = response.request().extensions().get::<Actor>() {
+        span.record("organisation", tracing::field::display(actor.organisation_id));
+    }
+    let mut response = render(response, &id);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if is_tls {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000"),
+        );
+    }
+    span.in_scope(|| {
+        tracing::info!(
+            status = response.status().as_u16(),
+            seconds = started.elapsed().as_secs_f64(),
+            "answered"
+        )
+    });
+    Ok(response)
+}
+
+/// A problem, or an error of the framework that knows nothing of problems, becomes problem+json.
+fn render(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    let known = response.response().extensions().get::<Problem>().cloned();
+    let problem = match (known, response.response().error(), response.status()) {
+        (Some(problem), _, _) => problem,
+        (None, Some(_), StatusCode::PAYLOAD_TOO_LARGE) => Problem::payload_too_large(super::body::LIMIT),
+        (None, Some(_), status) if status.is_client_error() => Problem::no_such_page(),
+        _ => return response,
+    };
+    let mut rendered = problem.respond(id);
+    for (name, value) in response.headers() {
+        if !rendered.headers().contains_key(name) && *name != header::CONTENT_LENGTH {
+            rendered.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    response.into_response(rendered)
+}

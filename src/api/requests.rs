@@ -1,0 +1,270 @@
+//! The request log.
+use actix_web::{HttpRequest, HttpResponse, get, http::header, web};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    Api,
+    exports::{self, Format},
+    page::{Page, Params, Window, invalid_parameter},
+    problem::Problem,
+};
+use crate::{
+    accounts::{Actor, Permission},
+    discovery::{hit::Outcome, request::Asked},
+    hostname::Hostname,
+    request_log::{Filter, Grouping, Request, Step, SummaryRow, store},
+};
+
+/// One request of a device.
+#[derive(Serialize, ToSchema)]
+pub struct RequestBody {
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    #[schema(example = "contoso.com")]
+    pub hostname: String,
+    /// `AppleTV`, `iPad`, `iPhone`, `Mac`, `RealityDevice`, `Watch`, `unknown` or `none`.
+    #[schema(example = "iPhone")]
+    pub model_family: String,
+    /// Tells one person's requests together, and not who it is.
+    #[schema(example = "a3f1c9b07d2e4f5a8b6c1d0e9f3a7b52")]
+    pub user: Option<String>,
+    /// `served`, `rejected`, `deferred` or `redirected`.
+    #[schema(example = "served")]
+    pub outcome: String,
+    #[schema(example = 200)]
+    pub status: i16,
+    pub server_id: Option<Uuid>,
+    #[schema(example = "DeviceManagementClient/1.0")]
+    pub user_agent: Option<String>,
+    /// /24 or /48.
+    #[schema(example = "203.0.113.0/24")]
+    pub client_network: String,
+    #[schema(example = "TLSv1.3")]
+    pub tls: Option<String>,
+}
+
+impl From<Request> for RequestBody {
+    fn from(request: Request) -> Self {
+        let user = request.user_digest.map(|digest| crate::input::hexadecimal(&digest));
+        let Request {
+            id,
+            at,
+            hostname,
+            model_family,
+            outcome,
+            status,
+            server_id,
+            user_agent,
+            client_network,
+            tls,
+            ..
+        } = request;
+        Self {
+            id,
+            at,
+            hostname,
+            model_family,
+            user,
+            outcome,
+            status,
+            server_id,
+            user_agent,
+            client_network,
+            tls,
+        }
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// Its hostname or its id.
+    #[param(example = "contoso.com")]
+    domain: Option<String>,
+    client_id: Option<Uuid>,
+    #[param(example = "iPhone")]
+    model_family: Option<String>,
+    #[param(example = "served")]
+    outcome: Option<String>,
+    /// From this time on.
+    since: Option<DateTime<Utc>>,
+    /// Before this time.
+    until: Option<DateTime<Utc>>,
+    /// 1 to 100, 50 if not given. An export has no pages.
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl ListParams {
+    fn filter(&self) -> Result<Filter, Problem> {
+        let one_of = |name, text: &Option<String>, known: &[&str]| match text {
+            Some(text) if !known.contains(&text.as_str()) => Err(invalid_parameter(
+                name,
+                format_args!("is not one of {}", known.join(", ")),
+            )),
+            text => Ok(text.clone()),
+        };
+        let (hostname, domain_id) = match self.domain.as_deref().map(|text| (text.parse(), Hostname::parse(text))) {
+            None => (None, None),
+            Some((Ok(id), _)) => (None, Some(id)),
+            Some((Err(_), Ok(hostname))) => (Some(hostname.to_string()), None),
+            Some((Err(_), Err(error))) => return Err(invalid_parameter("domain", error)),
+        };
+        Ok(Filter {
+            hostname,
+            domain_id,
+            client_id: self.client_id,
+            model_family: one_of("model_family", &self.model_family, &Asked::ALL.map(Asked::as_str))?,
+            outcome: one_of("outcome", &self.outcome, &Outcome::ALL.map(Outcome::as_str))?,
+            since: self.since,
+            until: self.until,
+        })
+    }
+}
+
+/// List requests
+///
+/// Newest first. `Accept: text/csv` or `application/x-ndjson` streams all of them.
+#[utoipa::path(
+    tag = "Requests",
+    params(ListParams),
+    responses(
+        (status = 200, body = Page<RequestBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "at": "2026-11-01T09:00:00.123456Z", "hostname": "contoso.com", "model_family": "iPhone", "user": "a3f1c9b07d2e4f5a8b6c1d0e9f3a7b52", "outcome": "served", "status": 200, "server_id": "01890a5d-ac96-774b-bcce-b302099a8058", "user_agent": "DeviceManagementClient/1.0", "client_network": "203.0.113.0/24", "tls": "TLSv1.3"}], "next_cursor": null})),
+        (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+#[get("/requests")]
+pub async fn list_requests(
+    actor: Actor,
+    api: web::Data<Api>,
+    request: HttpRequest,
+    params: Params<ListParams>,
+) -> Result<HttpResponse, Problem> {
+    let scope = actor.scope(Permission::RequestsRead)?;
+    let filter = params.0.filter()?;
+    let accept = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if let Some(format) = Format::accepted(accept) {
+        return Ok(exports::stream(api.pool.clone(), scope, filter, format));
+    }
+    let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
+    let mut db = api.pool.acquire().await?;
+    let rows = store::list(&mut db, &scope, &filter, window.after, window.fetch()).await?;
+    Ok(HttpResponse::Ok().json(window.page(rows, |request| request.id, RequestBody::from)))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SummaryParams {
+    /// `model_family`, `domain`, `outcome`, and one of `hour` and `day`, with commas between.
+    #[param(example = "model_family,day")]
+    group_by: Option<String>,
+    /// Counts are kept by the hour: rounded down. 30 days ago if not given.
+    since: Option<DateTime<Utc>>,
+    /// Before this time; now if not given.
+    until: Option<DateTime<Utc>>,
+}
+
+impl SummaryParams {
+    fn grouping(&self) -> Result<Grouping, Problem> {
+        let mut grouping = Grouping::default();
+        for name in self.group_by.as_deref().unwrap_or("model_family").split(',') {
+            match (name.trim(), grouping.time) {
+                ("model_family", _) => grouping.model_family = true,
+                ("domain", _) => grouping.domain = true,
+                ("outcome", _) => grouping.outcome = true,
+                ("hour", None) => grouping.time = Some(Step::Hour),
+                ("day", None) => grouping.time = Some(Step::Day),
+                ("hour" | "day", Some(_)) => {
+                    return Err(invalid_parameter("group_by", "names hour and day: one is enough"));
+                }
+                (other, _) => {
+                    return Err(invalid_parameter(
+                        "group_by",
+                        format_args!("`{other}` is not one of model_family, domain, outcome, hour, day"),
+                    ));
+                }
+            }
+        }
+        Ok(grouping)
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Summary {
+    data: Vec<SummaryLine>,
+}
+
+/// A count with what it is grouped by.
+#[derive(Serialize, ToSchema)]
+pub struct SummaryLine {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "iPhone")]
+    model_family: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "contoso.com")]
+    domain: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hour: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day: Option<chrono::NaiveDate>,
+    #[schema(example = 12)]
+    count: i64,
+}
+
+/// Count requests
+#[utoipa::path(
+    tag = "Requests",
+    params(SummaryParams),
+    responses(
+        (status = 200, body = Summary, example = json!({"data": [{"model_family": "iPhone", "count": 12}, {"model_family": "Mac", "count": 3}]})),
+        (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+#[get("/requests/summary")]
+pub async fn summarise_requests(
+    actor: Actor,
+    api: web::Data<Api>,
+    params: Params<SummaryParams>,
+) -> Result<web::Json<Summary>, Problem> {
+    let scope = actor.scope(Permission::RequestsRead)?;
+    let grouping = params.0.grouping()?;
+    let until = params
+        .0
+        .until
+        .unwrap_or_else(|| crate::clock::now() + TimeDelta::hours(1));
+    let since = params
+        .0
+        .since
+        .unwrap_or_else(|| crate::clock::now() - TimeDelta::days(30));
+    let since = since
+        - TimeDelta::seconds(since.timestamp().rem_euclid(3600))
+        - TimeDelta::nanoseconds(i64::from(since.timestamp_subsec_nanos()));
+    let mut db = api.pool.acquire().await?;
+    let rows = store::summarise(&mut db, &scope, grouping, since, until).await?;
+    let line = |row: SummaryRow| SummaryLine {
+        model_family: row.model_family,
+        domain: row.hostname,
+        outcome: row.outcome,
+        hour: row.time.filter(|_| grouping.time == Some(Step::Hour)),
+        day: row
+            .time
+            .filter(|_| grouping.time == Some(Step::Day))
+            .map(|time| time.date_naive()),
+        count: row.count,
+    };
+    Ok(web::Json(Summary {
+        data: rows.into_iter().map(line).collect(),
+    }))
+}

@@ -1,0 +1,94 @@
+//! Certificates for every hostname: obtained and renewed in the background, sealed at rest, chosen
+//! by server name from memory. A handshake never waits for a CA or the database.
+//!
+//! Words are RFC 8555's. Decisions are pure functions of (facts, now); everything is keyed by the
+//! issuer, so that a certificate of a trial CA is never served where another is configured.
+pub mod internal;
+pub mod obtain;
+pub mod resolver;
+pub mod store;
+
+use chrono::{DateTime, Duration, Utc};
+
+/// Who signs our certificates. The one seam: another kind of issuer is another variant.
+pub enum Issuer {
+    Internal(internal::InternalCa),
+}
+
+impl Issuer {
+    /// What its certificates are stored under: tells two CAs apart, also two of a kind.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Internal(ca) => ca.name(),
+        }
+    }
+
+    /// Obtains a certificate for `hostname` with a key made for it.
+    #[expect(clippy::unused_async, reason = "the seam: an issuer that asks a CA waits for it")]
+    pub async fn issue(&self, hostname: &str, now: DateTime<Utc>) -> Result<Issued, IssueError> {
+        match self {
+            Self::Internal(ca) => ca.issue(hostname, now),
+        }
+    }
+}
+
+/// A certificate fresh from an issuer. Has no `Debug`: it holds a private key.
+pub struct Issued {
+    /// DER, the leaf first, the root left out.
+    pub chain: Vec<Vec<u8>>,
+    /// PKCS#8.
+    pub key: Vec<u8>,
+    pub not_before: DateTime<Utc>,
+    pub not_after: DateTime<Utc>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    #[error("the certificate could not be made: {0}")]
+    Internal(#[from] rcgen::Error),
+}
+
+/// When a certificate is to be renewed: after two thirds of its life, after half if it lives less
+/// than ten days.
+#[must_use]
+pub fn renews_at(not_before: DateTime<Utc>, not_after: DateTime<Utc>) -> DateTime<Utc> {
+    let life = not_after - not_before;
+    not_before
+        + if life < Duration::days(10) {
+            life / 2
+        } else {
+            life * 2 / 3
+        }
+}
+
+/// What a private key's column is sealed for.
+#[must_use]
+pub fn key_context(hostname: &str, issuer: &str) -> String {
+    format!("certificates.key:{issuer}:{hostname}")
+}
+
+/// A certificate as it is stored.
+pub struct Stored {
+    pub chain: Vec<Vec<u8>>,
+    pub key_sealed: Vec<u8>,
+    /// Seconds since 1970.
+    pub not_after: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_after_two_thirds_of_its_life_or_half_of_a_short_one() {
+        let from = DateTime::UNIX_EPOCH;
+        for (hours, expected) in [(90 * 24, 60 * 24), (45 * 24, 30 * 24), (160, 80), (240, 160)] {
+            assert_eq!(
+                renews_at(from, from + Duration::hours(hours)),
+                from + Duration::hours(expected),
+                "{hours} h"
+            );
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Server name → certificate, in memory. An unknown name gets none and the handshake fails: a
+//! certificate for another name would only be a confusing error, and tells that we know others.
+use std::{fmt, sync::Arc};
+
+use papaya::HashMap;
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+
+use super::{Stored, key_context};
+use crate::{
+    hostname::Hostname,
+    sealed::{Keyring, SealError},
+};
+
+/// The certificates that this node serves. Readers take no lock; a change costs one entry.
+#[derive(Default)]
+pub struct Resolver {
+    certificates: HashMap<Hostname, Served>,
+    /// The portal's and the edge's, which need not be [`Hostname`]s (`localhost`).
+    own: HashMap<Box<str>, Served>,
+}
+
+struct Served {
+    key: Arc<CertifiedKey>,
+    /// Seconds since 1970.
+    not_after: i64,
+}
+
+/// How many certificates there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub valid: u64,
+    pub expired: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UnusableCertificate {
+    #[error(transparent)]
+    Sealed(#[from] SealError),
+    #[error("the stored private key can't be used: {0}")]
+    Key(#[from] rustls::Error),
+}
+
+impl Resolver {
+    /// Opens a stored certificate's key and serves it from now on.
+    pub fn put(
+        &self,
+        keyring: &Keyring,
+        issuer: &str,
+        hostname: Hostname,
+        stored: Stored,
+    ) -> Result<(), UnusableCertificate> {
+        let served = open(keyring, issuer, hostname.as_str(), stored)?;
+        self.certificates.pin().insert(hostname, served);
+        Ok(())
+    }
+
+    /// The same for a host of our own.
+    pub fn put_own(
+        &self,
+        keyring: &Keyring,
+        issuer: &str,
+        hostname: &str,
+        stored: Stored,
+    ) -> Result<(), UnusableCertificate> {
+        let served = open(keyring, issuer, hostname, stored)?;
+        self.own.pin().insert(hostname.into(), served);
+        Ok(())
+    }
+
+    pub fn remove(&self, hostname: &str) {
+        self.certificates.pin().remove(hostname);
+    }
+
+    /// Drops every certificate that `keep` does not name; our own stay.
+    pub fn retain(&self, mut keep: impl FnMut(&Hostname) -> bool) {
+        self.certificates.pin().retain(|hostname, _| keep(hostname));
+    }
+
+    #[must_use]
+    pub fn has(&self, hostname: &str) -> bool {
+        self.certificates.pin().contains_key(hostname)
+    }
+
+    #[must_use]
+    pub fn has_own(&self, hostname: &str) -> bool {
+        self.own.pin().contains_key(hostname)
+    }
+
+    #[must_use]
+    pub fn counts(&self, now: i64) -> Counts {
+        let mut counts = Counts::default();
+        let mut count = |served: &Served| {
+            if served.not_after > now {
+                counts.valid += 1
+            } else {
+                counts.expired += 1
+            }
+        };
+        self.certificates.pin().values().for_each(&mut count);
+        self.own.pin().values().for_each(&mut count);
+        counts
+    }
+
+    fn find(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
+        let certificates = self.certificates.pin();
+        certificates
+            .get(server_name)
+            .map(|served| served.key.clone())
+            .or_else(|| self.own.pin().get(server_name).map(|served| served.key.clone()))
+    }
+}
+
+fn open(keyring: &Keyring, issuer: &str, hostname: &str, stored: Stored) -> Result<Served, UnusableCertificate> {
+    let pkcs8 = keyring.open(&key_context(hostname, issuer), &stored.key_sealed)?;
+    let key = aws_lc_rs::sign::any_ecdsa_type(&PrivatePkcs8KeyDer::from(pkcs8).into())?;
+    let chain = stored.chain.into_iter().map(CertificateDer::from).collect();
+    Ok(Served {
+        key: Arc::new(CertifiedKey::new(chain, key)),
+        not_after: stored.not_after,
+    })
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.find(hello.server_name()?)
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Resolver of {} certificates", self.certificates.len())
+    }
+}
+
+/// TLS 1.2 and 1.3 with aws-lc-rs's defaults: AEAD and ECDHE only, post-quantum key exchange first.
+/// [Apple, support.apple.com/126655]
+pub fn server_config(resolver: Arc<Resolver>) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    // Resumption by sealed tickets: no session cache, so no lock between handshakes. A device asks
+    // once; one ticket is plenty.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}

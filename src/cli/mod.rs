@@ -1,0 +1,104 @@
+//! The command line: parses, calls what the API calls too, prints. No logic of its own.
+mod check_config;
+pub mod demo;
+mod domain;
+mod org;
+
+use std::future::Future;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::{
+    config::{Settings, Sources},
+    server::{self, Installation},
+    telemetry,
+};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Answer devices, programs and people
+    Serve {
+        /// With example data and a token that is printed
+        #[arg(long)]
+        demo: bool,
+    },
+    /// Bring the database to the newest schema
+    Migrate,
+    /// Show the settings in force, secrets masked
+    CheckConfig,
+    /// Print the OpenAPI document of the API
+    Openapi,
+    /// Organisations: MSPs, and companies that host for themselves
+    #[command(subcommand)]
+    Org(org::Org),
+    /// Domains of all organisations
+    #[command(subcommand)]
+    Domain(domain::DomainCommand),
+    /// Fill the database with example data
+    Demo,
+}
+
+impl Command {
+    /// Runs to its end. The error is to be shown in one line.
+    pub fn run(self) -> Result<()> {
+        match self {
+            Self::Serve { demo } => {
+                let settings = settings()?;
+                telemetry::init(&settings.log);
+                block_on(server::run(settings, demo))
+            }
+            Self::Migrate => with_installation(async |_, _| {
+                println!("The database has the newest schema.");
+                Ok(())
+            }),
+            Self::CheckConfig => check_config::run(),
+            Self::Openapi => {
+                print!("{}", crate::api::openapi::json());
+                Ok(())
+            }
+            Self::Org(command) => with_installation(async |_, installation| org::run(command, installation).await),
+            Self::Domain(command) => {
+                with_installation(async |_, installation| domain::run(command, installation).await)
+            }
+            Self::Demo => with_installation(async |settings, installation| demo::run(settings, installation).await),
+        }
+    }
+}
+
+fn settings() -> Result<Settings> {
+    Ok(Sources::read()?.settings()?)
+}
+
+/// Finds the same database as `serve`, does `work`, and leaves the database as it was found.
+fn with_installation(work: impl AsyncFnOnce(&Settings, &Installation) -> Result<()>) -> Result<()> {
+    let settings = settings()?;
+    telemetry::init("warn");
+    block_on(async {
+        let installation = Installation::open(&settings).await?;
+        let result = work(&settings, &installation).await;
+        installation.close().await;
+        result
+    })
+}
+
+fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()?
+        .block_on(future)
+}
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Many errors say their cause already.
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line.replace('\n', " ")
+}

@@ -1,0 +1,82 @@
+//! `signpost org …`
+use anyhow::{Result, anyhow};
+use clap::Subcommand;
+use uuid::Uuid;
+
+use crate::{
+    accounts::{Operator, organisations, store},
+    server::Installation,
+};
+
+#[derive(Subcommand)]
+pub enum Org {
+    /// Make an organisation, its owner and a first token; prints one JSON object
+    Create {
+        /// Of the organisation
+        #[arg(long)]
+        name: String,
+        /// Of its owner
+        #[arg(long)]
+        email: String,
+    },
+    /// List all organisations
+    List,
+    /// Stop service for all domains of an organisation
+    Suspend {
+        /// Its id or its name
+        organisation: String,
+    },
+    /// Resume service
+    Resume {
+        /// Its id or its name
+        organisation: String,
+    },
+}
+
+pub async fn run(command: Org, installation: &Installation) -> Result<()> {
+    let operator = Operator::at_the_command_line();
+    let mut tx = installation.postgres.background().begin().await?;
+    match command {
+        Org::Create { name, email } => {
+            let created = organisations::create(&mut tx, operator, &installation.keyring, &name, &email).await?;
+            tx.commit().await?;
+            let (organisation_id, user_id) = (created.organisation_id, created.user_id);
+            println!(
+                "{}",
+                serde_json::json!({ "organisation_id": organisation_id, "user_id": user_id, "token": created.token.expose() })
+            );
+        }
+        Org::List => {
+            for organisation in store::list_organisations(&mut tx, operator).await? {
+                let state = if organisation.suspended_at.is_some() {
+                    "suspended"
+                } else {
+                    "active"
+                };
+                println!("{}  {state:<9}  {}", organisation.id, organisation.name);
+            }
+        }
+        Org::Suspend { organisation } => {
+            let id = find(&mut tx, operator, &organisation).await?;
+            let organisation = organisations::set_suspended(&mut tx, operator, id, Some(crate::clock::now())).await?;
+            tx.commit().await?;
+            println!("{} is suspended: none of its domains is served.", organisation.name);
+        }
+        Org::Resume { organisation } => {
+            let id = find(&mut tx, operator, &organisation).await?;
+            let organisation = organisations::set_suspended(&mut tx, operator, id, None).await?;
+            tx.commit().await?;
+            println!("{} is served again.", organisation.name);
+        }
+    }
+    Ok(())
+}
+
+async fn find(db: &mut sqlx::PgConnection, operator: Operator, key: &str) -> Result<Uuid> {
+    match key.parse() {
+        Ok(id) => Ok(id),
+        Err(_) => store::find_organisation_by_name(db, operator, key)
+            .await?
+            .ok_or_else(|| anyhow!("there is no organisation `{key}`")),
+    }
+}

@@ -1,0 +1,263 @@
+//! A discovery request in, an answer and one [`Hit`] out.
+use std::{fmt::Write, net::IpAddr, sync::Arc, time::Instant};
+
+use actix_web::{
+    HttpResponse,
+    dev::RequestHead,
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+};
+use bytes::Bytes;
+use ipnet::IpNet;
+use uuid::Uuid;
+
+use super::{
+    directory::{Directory, Entry},
+    hit::{About, Hit, Network, Outcome, Queue, Stranger, UserAgent},
+    metrics::Metrics,
+    policy::{Action, Answer, Matched},
+    request::{Asked, Connection, ModelFamily, Query},
+};
+
+/// Where a device asks. [Apple, "Discover authentication servers"]
+pub const WELL_KNOWN: &str = "/.well-known/com.apple.remotemanagement";
+
+/// What the workers share.
+pub struct Discovery {
+    pub directory: Directory,
+    pub queue: Arc<Queue>,
+    pub metrics: Metrics,
+    /// Only these may say in `X-Forwarded-For` whom they speak for.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Discovery {
+    /// The answer to a request for [`WELL_KNOWN`] of `host`.
+    pub fn answer(&self, head: &RequestHead, host: &str, connection: &Connection) -> HttpResponse {
+        let started = Instant::now();
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            self.metrics.refused.inc();
+            return method_not_allowed();
+        }
+        let query = head.uri.query().unwrap_or_default();
+        let parsed = Query::parse(query);
+        let about = || self.about(head, connection, parsed.asked);
+        let response = match self.directory.find(host) {
+            None => {
+                self.queue.push_stranger(parsed.asked, || Stranger {
+                    about: about(),
+                    hostname: host.into(),
+                });
+                self.metrics.count(Outcome::UnknownDomain, parsed.asked);
+                not_found()
+            }
+            Some(entry) => {
+                let decision = decide(&entry, parsed.asked.family(), parsed.user());
+                let response = decision.to_response(query);
+                self.metrics.count(decision.outcome, parsed.asked);
+                let user = parsed.user().map(|user| entry.organisation.digest(user));
+                let (outcome, status, server_id) = (decision.outcome, decision.status.as_u16(), decision.server_id);
+                self.queue.push(Hit {
+                    about: about(),
+                    entry,
+                    user,
+                    outcome,
+                    status,
+                    server_id,
+                });
+                response
+            }
+        };
+        self.metrics.latency.observe(started.elapsed().as_secs_f64());
+        response
+    }
+
+    /// The answer to every other path of a customer's domain.
+    pub fn website(&self, host: &str) -> HttpResponse {
+        match self
+            .directory
+            .find(host)
+            .as_ref()
+            .and_then(|entry| entry.website_url.as_deref())
+        {
+            Some(url) => HttpResponse::PermanentRedirect()
+                .insert_header((header::LOCATION, url))
+                .finish(),
+            None => not_found(),
+        }
+    }
+
+    fn about(&self, head: &RequestHead, connection: &Connection, asked: Asked) -> About {
+        let user_agent = head
+            .headers
+            .get(header::USER_AGENT)
+            .map_or(&[][..], HeaderValue::as_bytes);
+        About {
+            at: crate::clock::now().timestamp_micros(),
+            asked,
+            user_agent: UserAgent::new(user_agent),
+            network: self.client(head, connection).map_or(Network::Unknown, Network::of),
+            tls: connection.tls.as_ref().map(|tls| tls.version),
+        }
+    }
+
+    /// The peer, or whom a trusted proxy speaks for: the last address in `X-Forwarded-For` that is
+    /// not itself a trusted proxy.
+    fn client(&self, head: &RequestHead, connection: &Connection) -> Option<IpAddr> {
+        let peer = connection.peer?.to_canonical();
+        let is_trusted = |address: IpAddr| self.trusted_proxies.iter().any(|network| network.contains(&address));
+        if !is_trusted(peer) {
+            return Some(peer);
+        }
+        let forwarded = head
+            .headers
+            .get(HeaderName::from_static("x-forwarded-for"))
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let mut addresses = forwarded
+            .rsplit(',')
+            .map_while(|item| item.trim().parse::<IpAddr>().ok());
+        addresses.find(|address| !is_trusted(*address)).or(Some(peer))
+    }
+}
+
+/// What a device is told, and why.
+pub struct Decision<'e> {
+    pub outcome: Outcome,
+    pub status: StatusCode,
+    pub body: Option<&'e Bytes>,
+    pub location: Option<&'e str>,
+    pub server_id: Option<Uuid>,
+    pub matched: Matched,
+}
+
+/// The decision for one request: pure, so that a preview shows exactly what a device gets.
+#[must_use]
+pub fn decide<'e>(entry: &'e Entry, family: Option<ModelFamily>, user: Option<&[u8]>) -> Decision<'e> {
+    let (action, matched) = entry.policy.choose(family, user);
+    let base = Decision {
+        outcome: Outcome::Deferred,
+        status: StatusCode::NOT_FOUND,
+        body: None,
+        location: None,
+        server_id: None,
+        matched,
+    };
+    match action {
+        Action::Serve { server_id, answer } => {
+            let base = Decision {
+                outcome: Outcome::Served,
+                status: StatusCode::OK,
+                server_id: Some(*server_id),
+                ..base
+            };
+            match answer {
+                Answer::Document(body) => Decision {
+                    body: Some(body),
+                    ..base
+                },
+                Answer::PerFamily(bodies) => Decision {
+                    body: Some(&bodies[family.map_or(ModelFamily::ALL.len(), |family| family as usize)]),
+                    ..base
+                },
+                Answer::Redirect { url } => Decision {
+                    outcome: Outcome::Redirected,
+                    status: StatusCode::TEMPORARY_REDIRECT,
+                    location: Some(url),
+                    ..base
+                },
+            }
+        }
+        Action::Reject { body } => Decision {
+            outcome: Outcome::Rejected,
+            status: StatusCode::FORBIDDEN,
+            body: Some(body),
+            ..base
+        },
+        Action::Defer => base,
+        Action::Redirect { url } => Decision {
+            outcome: Outcome::Redirected,
+            status: StatusCode::TEMPORARY_REDIRECT,
+            location: Some(url),
+            ..base
+        },
+    }
+}
+
+impl Decision<'_> {
+    /// `query` is added to a redirect: the device does not do it. [Apple, same page]
+    fn to_response(&self, query: &str) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        if let Some(url) = self.location {
+            return response
+                .insert_header((header::LOCATION, with_query(url, query)))
+                .finish();
+        }
+        match self.body {
+            Some(body) => response
+                .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
+                .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+                .body(body.clone()),
+            None => response.finish(),
+        }
+    }
+}
+
+/// `url` with `query` added. Bytes that no URI may hold are encoded: the result stands in a header.
+#[must_use]
+pub fn with_query(url: &str, query: &str) -> String {
+    let mut whole = String::with_capacity(url.len() + 1 + query.len());
+    whole.push_str(url);
+    if !query.is_empty() {
+        whole.push(if url.contains('?') { '&' } else { '?' });
+    }
+    for byte in query.bytes() {
+        match byte {
+            b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'a'..=b'z' | b'~' => whole.push(char::from(byte)),
+            _ => write!(whole, "%{byte:02X}").expect("a String takes every write"),
+        }
+    }
+    whole
+}
+
+/// Tells nothing: an unknown domain, one not verified and one suspended look alike.
+#[must_use]
+pub fn not_found() -> HttpResponse {
+    HttpResponse::NotFound()
+        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .finish()
+}
+
+fn method_not_allowed() -> HttpResponse {
+    HttpResponse::MethodNotAllowed()
+        .insert_header((header::ALLOW, HeaderValue::from_static("GET, HEAD")))
+        .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_keeps_the_query_and_stays_one_header() {
+        for (url, query, expected) in [
+            ("https://a.example/x", "", "https://a.example/x"),
+            (
+                "https://a.example/x",
+                "user-identifier=a+b@c.example&model-family=Mac",
+                "https://a.example/x?user-identifier=a+b@c.example&model-family=Mac",
+            ),
+            ("https://a.example/x?t=1", "m=%40", "https://a.example/x?t=1&m=%40"),
+            (
+                "https://a.example/x",
+                "a=<é\">\\",
+                "https://a.example/x?a=%3C%C3%A9%22%3E%5C",
+            ),
+        ] {
+            assert_eq!(with_query(url, query), expected);
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! What a request says: its authority, who signs in, on what. Parsed in place, without form
+//! decoding, which would turn `first+tag@contoso.com` into another person.
+use std::net::IpAddr;
+
+use actix_web::{dev::RequestHead, http::Version, http::header};
+
+use crate::hostname::{Hostname, MAX_LENGTH};
+
+/// The longest `user-identifier` that is looked at. An address has at most 254 bytes (RFC 5321);
+/// a longer one is answered as if it were absent.
+const MAX_USER: usize = 512;
+
+/// What the listener knew when the connection was made.
+pub struct Connection {
+    pub peer: Option<IpAddr>,
+    pub tls: Option<Tls>,
+}
+
+/// Of a TLS connection.
+pub struct Tls {
+    /// The server name that the client asked for, lower case.
+    pub server_name: Box<str>,
+    pub version: TlsVersion,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+impl TlsVersion {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_2 => "TLSv1.2",
+            Self::V1_3 => "TLSv1.3",
+        }
+    }
+}
+
+/// Room for a host on the stack.
+pub struct HostBuffer([u8; MAX_LENGTH]);
+
+impl HostBuffer {
+    #[must_use]
+    pub fn new() -> Self {
+        Self([0; MAX_LENGTH])
+    }
+}
+
+impl Default for HostBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The host that a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host<'a> {
+    /// Lower case, no port, no trailing dot. Not necessarily a [`Hostname`].
+    Name(&'a str),
+    Address(IpAddr),
+}
+
+/// The authority is missing, ambiguous or no authority at all (RFC 9112 §3.2: answer 400).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadAuthority;
+
+/// The request's own authority and nothing else: `:authority` in HTTP/2, the absolute-form target
+/// or else the single `Host` in HTTP/1.1 (RFC 9112 §3.2.2, RFC 9113 §8.3.1). Forwarded headers are
+/// never looked at: anybody can send them.
+pub fn host<'b>(head: &RequestHead, buffer: &'b mut HostBuffer) -> Result<Host<'b>, BadAuthority> {
+    let mut fields = head.headers.get_all(header::HOST);
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(BadAuthority);
+    }
+    let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let text = match (target, field) {
+        (Some(target), Some(field))
+            if head.version == Version::HTTP_2 && !target.eq_ignore_ascii_case(field.as_bytes()) =>
+        {
+            return Err(BadAuthority);
+        }
+        (Some(target), _) => target,
+        (None, Some(field)) => field.as_bytes(),
+        (None, None) => return Err(BadAuthority),
+    };
+    parse_host(text, buffer)
+}
+
+/// `name[:port]`, as it stands in an authority.
+pub fn parse_host<'b>(text: &[u8], buffer: &'b mut HostBuffer) -> Result<Host<'b>, BadAuthority> {
+    if let Some(rest) = text.strip_prefix(b"[") {
+        let end = rest.iter().position(|b| *b == b']').ok_or(BadAuthority)?;
+        let address = str::from_utf8(&rest[..end])
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or(BadAuthority)?;
+        return port_is_fine(&rest[end + 1..])
+            .then_some(Host::Address(address))
+            .ok_or(BadAuthority);
+    }
+    let (name, port) = match text.iter().position(|b| *b == b':') {
+        Some(at) => text.split_at(at),
+        None => (text, &text[text.len()..]),
+    };
+    if !port_is_fine(port) {
+        return Err(BadAuthority);
+    }
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    if name.is_empty() {
+        return Err(BadAuthority);
+    }
+    if !name.is_ascii() {
+        return parse_unicode_host(name, buffer);
+    }
+    let room = buffer.0.get_mut(..name.len()).ok_or(BadAuthority)?;
+    for (to, from) in room.iter_mut().zip(name) {
+        match from {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => *to = *from,
+            b'A'..=b'Z' => *to = from.to_ascii_lowercase(),
+            _ => return Err(BadAuthority),
+        }
+    }
+    let name = str::from_utf8(room).map_err(|_| BadAuthority)?;
+    Ok(
+        match name.as_bytes()[name.len() - 1]
+            .is_ascii_digit()
+            .then(|| name.parse().ok())
+            .flatten()
+        {
+            Some(address) => Host::Address(address),
+            None => Host::Name(name),
+        },
+    )
+}
+
+/// U-labels in `Host` are rare and not what a device sends: this way allocates.
+fn parse_unicode_host<'b>(name: &[u8], buffer: &'b mut HostBuffer) -> Result<Host<'b>, BadAuthority> {
+    let hostname = Hostname::parse(str::from_utf8(name).map_err(|_| BadAuthority)?).map_err(|_| BadAuthority)?;
+    let room = &mut buffer.0[..hostname.as_str().len()];
+    room.copy_from_slice(hostname.as_str().as_bytes());
+    str::from_utf8(room).map(Host::Name).map_err(|_| BadAuthority)
+}
+
+fn port_is_fine(port: &[u8]) -> bool {
+    match port.strip_prefix(b":") {
+        Some(digits) => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        None => port.is_empty(),
+    }
+}
+
+/// The six families that Apple's devices send, exactly so.
+/// [Apple, "Implementing the simple authentication account-driven enrollment flow"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ModelFamily {
+    AppleTv,
+    IPad,
+    IPhone,
+    Mac,
+    RealityDevice,
+    Watch,
+}
+
+impl ModelFamily {
+    pub const ALL: [Self; 6] = [
+        Self::AppleTv,
+        Self::IPad,
+        Self::IPhone,
+        Self::Mac,
+        Self::RealityDevice,
+        Self::Watch,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AppleTv => "AppleTV",
+            Self::IPad => "iPad",
+            Self::IPhone => "iPhone",
+            Self::Mac => "Mac",
+            Self::RealityDevice => "RealityDevice",
+            Self::Watch => "Watch",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.as_str().as_bytes() == text)
+    }
+}
+
+/// The `model-family` of a request, as it is logged. `Unknown` is answered as if it were absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Family(ModelFamily),
+    Unknown,
+    None,
+}
+
+impl Asked {
+    pub const ALL: [Self; 8] = [
+        Self::Family(ModelFamily::AppleTv),
+        Self::Family(ModelFamily::IPad),
+        Self::Family(ModelFamily::IPhone),
+        Self::Family(ModelFamily::Mac),
+        Self::Family(ModelFamily::RealityDevice),
+        Self::Family(ModelFamily::Watch),
+        Self::Unknown,
+        Self::None,
+    ];
+
+    #[must_use]
+    pub fn family(self) -> Option<ModelFamily> {
+        match self {
+            Self::Family(family) => Some(family),
+            Self::Unknown | Self::None => None,
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Family(family) => family.as_str(),
+            Self::Unknown => "unknown",
+            Self::None => "none",
+        }
+    }
+
+    /// Its place in [`Asked::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::Family(family) => family as usize,
+            Self::Unknown => 6,
+            Self::None => 7,
+        }
+    }
+}
+
+/// The query of a discovery request. Of a parameter that is repeated, the first counts.
+pub struct Query {
+    pub asked: Asked,
+    user: [u8; MAX_USER],
+    user_length: usize,
+}
+
+impl Query {
+    #[must_use]
+    pub fn parse(raw: &str) -> Self {
+        let mut query = Self {
+            asked: Asked::None,
+            user: [0; MAX_USER],
+            user_length: 0,
+        };
+        let mut user_seen = false;
+        for pair in raw.as_bytes().split(|b| *b == b'&') {
+            let (name, value) = match pair.iter().position(|b| *b == b'=') {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &pair[pair.len()..]),
+            };
+            match name {
+                b"user-identifier" if !user_seen => {
+                    user_seen = true;
+                    query.user_length = decode(value, &mut query.user).unwrap_or(0);
+                }
+                b"model-family" if query.asked == Asked::None => query.asked = parse_family(value),
+                _ => {}
+            }
+        }
+        query
+    }
+
+    /// The decoded identifier in lower case, so that one person is one person. Not necessarily UTF-8.
+    #[must_use]
+    pub fn user(&self) -> Option<&[u8]> {
+        (self.user_length > 0).then(|| &self.user[..self.user_length])
+    }
+}
+
+fn parse_family(value: &[u8]) -> Asked {
+    // Longer than any family even when every byte is encoded as %XX: no need to decode it.
+    let mut decoded = [0; 16];
+    let Some(length) = decode_exact(value, &mut decoded) else {
+        return Asked::Unknown;
+    };
+    ModelFamily::parse(&decoded[..length]).map_or(Asked::Unknown, Asked::Family)
+}
+
+/// Percent-decodes into `into` in lower case; `None` if it does not fit.
+fn decode(value: &[u8], into: &mut [u8]) -> Option<usize> {
+    let length = decode_exact(value, into)?;
+    into[..length].make_ascii_lowercase();
+    Some(length)
+}
+
+/// Percent-decodes; a `%` that starts no escape stands for itself, and `+` is a plus.
+fn decode_exact(value: &[u8], into: &mut [u8]) -> Option<usize> {
+    let (mut from, mut to) = (0, 0);
+    while from < value.len() {
+        let escaped = value[from] == b'%';
+        let byte = escaped.then(|| hexadecimal(value.get(from + 1..from + 3)?)).flatten();
+        *into.get_mut(to)? = byte.unwrap_or(value[from]);
+        from += if byte.is_some() { 3 } else { 1 };
+        to += 1;
+    }
+    Some(to)
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    let (high, low) = (digit(digits[0])?, digit(digits[1])?);
+    u8::try_from(high * 16 + low).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host_of(text: &[u8]) -> Option<String> {
+        let mut buffer = HostBuffer::new();
+        match parse_host(text, &mut buffer) {
+            Ok(Host::Name(name)) => Some(name.to_owned()),
+            Ok(Host::Address(address)) => Some(format!("address {address}")),
+            Err(BadAuthority) => None,
+        }
+    }
+
+    #[test]
+    fn a_host_loses_case_port_and_trailing_dot() {
+        for (input, expected) in [
+            ("contoso.com", "contoso.com"),
+            ("CONTOSO.com:8443", "contoso.com"),
+            ("contoso.com.:443", "contoso.com"),
+            ("contoso.com:", "contoso.com"),
+            ("Bücher.example", "xn--bcher-kva.example"),
+            ("127.0.0.1:8080", "address 127.0.0.1"),
+            ("[::1]:8080", "address ::1"),
+        ] {
+            assert_eq!(host_of(input.as_bytes()).as_deref(), Some(expected), "{input}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_authority_is_refused() {
+        let long = "a".repeat(254);
+        for input in [
+            "",
+            ".",
+            ":443",
+            "a b.com",
+            "ada@contoso.com",
+            "contoso.com/x",
+            "contoso.com:80:80",
+            "contoso.com:x",
+            "contoso%2ecom",
+            "contoso.com,evil.example",
+            "[::1",
+            "[x]",
+            &long,
+        ] {
+            assert_eq!(host_of(input.as_bytes()), None, "{input}");
+        }
+        assert_eq!(host_of(b"contoso\xff.com"), None);
+    }
+
+    #[test]
+    fn identifiers_are_percent_decoded_only_and_compared_without_case() {
+        for (raw, expected) in [
+            (
+                "user-identifier=first+tag@contoso.com",
+                Some(&b"first+tag@contoso.com"[..]),
+            ),
+            (
+                "user-identifier=First%2Btag%40Contoso.com&model-family=Mac",
+                Some(b"first+tag@contoso.com"),
+            ),
+            ("model-family=Mac&user-identifier=a%zz%4", Some(b"a%zz%4")),
+            ("user-identifier=a%FFb", Some(b"a\xffb")),
+            ("user-identifier=a&user-identifier=b", Some(b"a")),
+            ("user-identifier=&user-identifier=b", None),
+            ("User-Identifier=a", None),
+            ("user-identifier", None),
+            ("", None),
+        ] {
+            assert_eq!(Query::parse(raw).user(), expected, "{raw}");
+        }
+        assert_eq!(
+            Query::parse(&format!("user-identifier={}", "a".repeat(600))).user(),
+            None
+        );
+    }
+
+    #[test]
+    fn a_family_is_one_of_six_or_unknown_or_none() {
+        for (raw, expected) in [
+            ("model-family=iPhone", "iPhone"),
+            ("model-family=%69Phone", "iPhone"),
+            ("model-family=RealityDevice", "RealityDevice"),
+            ("model-family=Mac&model-family=Watch", "Mac"),
+            ("model-family=iphone", "unknown"),
+            ("model-family=", "unknown"),
+            ("model-family=iPhone%00", "unknown"),
+            ("model-family=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "unknown"),
+            ("modelfamily=Mac", "none"),
+            ("&&=&", "none"),
+        ] {
+            assert_eq!(Query::parse(raw).asked.as_str(), expected, "{raw}");
+        }
+        for (index, asked) in Asked::ALL.into_iter().enumerate() {
+            assert_eq!(asked.index(), index);
+        }
+    }
+}

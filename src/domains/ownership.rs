@@ -1,0 +1,34 @@
+//! The TXT record that proves who owns a hostname.
+use aws_lc_rs::hmac;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+
+/// Where the record stands.
+#[must_use]
+pub fn record_name(hostname: &str) -> String {
+    format!("_signpost.{hostname}")
+}
+
+/// What it says: the same for one (organisation, hostname) for ever, so that a domain that is deleted
+/// and registered again needs no new record, and another organisation's record proves nothing.
+#[must_use]
+pub fn record_value(ownership_key: &[u8], hostname: &str) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, ownership_key), hostname.as_bytes());
+    format!(
+        "signpost-verification={}",
+        BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..20])
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_depends_on_the_organisation_and_the_hostname_and_on_nothing_else() {
+        let value = record_value(b"key", "contoso.com");
+        assert_eq!(value, record_value(b"key", "contoso.com"));
+        assert_ne!(value, record_value(b"other", "contoso.com"));
+        assert_ne!(value, record_value(b"key", "fabrikam.com"));
+        assert_eq!(value.len(), "signpost-verification=".len() + 27);
+    }
+}

@@ -1,0 +1,175 @@
+//! Texts that every noun has: names and web addresses, parsed once, and what is said when one does
+//! not parse.
+use url::Url;
+
+/// What is wrong with one part of an input. `pointer` is a JSON pointer (RFC 6901) into the body,
+/// or `?name` for a query parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    pub pointer: String,
+    pub detail: String,
+}
+
+impl FieldError {
+    pub fn new(pointer: impl Into<String>, detail: impl ToString) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.to_string(),
+        }
+    }
+
+    /// The same error, seen from a place that holds the input at `prefix`.
+    #[must_use]
+    pub fn within(self, prefix: &str) -> Self {
+        Self {
+            pointer: format!("{prefix}{}", self.pointer),
+            ..self
+        }
+    }
+}
+
+/// Two lower-case digits a byte.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
+}
+
+const MAX_NAME: usize = 200;
+const MAX_URL: usize = 2048;
+
+/// A name that people read: trimmed, 1 to 200 characters, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > MAX_NAME {
+            return Err("must have 1 to 200 characters");
+        }
+        if text.chars().any(char::is_control) {
+            return Err("must not hold control characters");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// An absolute web address as it was typed, fit to stand in a `Location` header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebUrl(String);
+
+impl WebUrl {
+    /// `http` or `https`: the address of a website.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        Self::with_schemes(
+            text,
+            &["https", "http"],
+            "must be an absolute address, for example https://www.contoso.com",
+        )
+    }
+
+    /// `https` only: what a device may be sent to.
+    pub fn parse_https(text: &str) -> Result<Self, &'static str> {
+        Self::with_schemes(
+            text,
+            &["https"],
+            "must be an absolute https address, for example https://mdm.contoso.com/discovery",
+        )
+    }
+
+    fn with_schemes(text: &str, schemes: &[&str], expected: &'static str) -> Result<Self, &'static str> {
+        if text.len() > MAX_URL {
+            return Err("must have at most 2048 characters");
+        }
+        if !text.bytes().all(|b| {
+            b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+        }) {
+            return Err("holds a character that no web address may hold: percent-encode it");
+        }
+        let url = Url::parse(text).map_err(|_| expected)?;
+        // `Url` accepts `https:contoso.com`; a browser would take that as relative.
+        let is_absolute = text
+            .split_once("://")
+            .is_some_and(|(scheme, _)| schemes.contains(&scheme.to_ascii_lowercase().as_str()));
+        if !is_absolute || !url.has_host() {
+            return Err(expected);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("must not hold a user name or password");
+        }
+        if url.fragment().is_some() {
+            return Err("must not hold a fragment (#…)");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_web_address_is_absolute_and_fit_for_a_header() {
+        for text in [
+            "https://www.contoso.com",
+            "http://contoso.com/a?b=%20",
+            "https://www.contoso.com:8443/",
+        ] {
+            assert!(WebUrl::parse(text).is_ok(), "{text}");
+        }
+        let long = format!("https://contoso.com/{}", "a".repeat(2048));
+        for text in [
+            "",
+            "www.contoso.com",
+            "//contoso.com",
+            "https:contoso.com",
+            "javascript:alert(1)",
+            "ftp://contoso.com",
+            "https://",
+            "https://a b.com",
+            "https://contoso.com/\r\nSet-Cookie: a=b",
+            "https://user:pw@contoso.com",
+            "https://contoso.com/#x",
+            "https://contoso.com/é",
+            &long,
+        ] {
+            assert!(WebUrl::parse(text).is_err(), "{text}");
+        }
+        assert!(WebUrl::parse_https("http://contoso.com").is_err());
+    }
+
+    #[test]
+    fn a_name_is_trimmed_and_printable() {
+        assert_eq!(
+            Name::parse("  Contoso Ltd. ").map(Name::into_string),
+            Ok("Contoso Ltd.".to_owned())
+        );
+        for text in ["", "   ", "a\0b", "a\nb", &"é".repeat(201)] {
+            assert!(Name::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

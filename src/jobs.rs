@@ -1,0 +1,126 @@
+//! The periodic jobs: what is done how often. Each is one transaction that may run on any node, and
+//! on several at once.
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Days, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
+use sqlx::{PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::{api::idempotency, audit, publisher, request_log, tasks::Tasks};
+
+/// Days for which requests are kept.
+const REQUESTS_KEPT: Days = Days::new(30);
+const AUDIT_KEPT: TimeDelta = TimeDelta::days(365);
+/// A node that was away for longer than half of this loads everything anew.
+const CHANGES_KEPT: TimeDelta = TimeDelta::hours(1);
+
+/// One run, in a transaction of its own.
+type Run = for<'c> fn(&'c mut PgConnection, DateTime<Utc>) -> BoxFuture<'c, Result<(), sqlx::Error>>;
+
+struct Job {
+    name: &'static str,
+    every: Duration,
+    run: Run,
+}
+
+const JOBS: &[Job] = &[
+    Job {
+        name: "request log: make partitions",
+        every: Duration::from_secs(3600),
+        run: |db, now| Box::pin(make_partitions(db, now)),
+    },
+    Job {
+        name: "request log: drop old days",
+        every: Duration::from_secs(3600),
+        run: |db, now| Box::pin(drop_old_requests(db, now)),
+    },
+    Job {
+        name: "audit: delete old events",
+        every: Duration::from_secs(86_400),
+        run: |db, now| Box::pin(delete_old_audit_events(db, now)),
+    },
+    Job {
+        name: "idempotency keys: delete old ones",
+        every: Duration::from_secs(3600),
+        run: |db, now| Box::pin(delete_old_keys(db, now)),
+    },
+    Job {
+        name: "directory changes: delete old ones",
+        every: Duration::from_secs(600),
+        run: |db, now| Box::pin(prune_changes(db, now)),
+    },
+];
+
+/// Starts every job. A job that fails is a warning, and is tried again at its next time.
+pub fn start(tasks: &mut Tasks, pool: &PgPool) {
+    for job in JOBS {
+        tasks.spawn(job.name, run(job, pool.clone(), tasks.cancel()));
+    }
+}
+
+async fn run(job: &'static Job, pool: PgPool, cancel: CancellationToken) {
+    let mut ticks = tokio::time::interval(job.every);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = run_once(job, &pool).await {
+            tracing::warn!(job = job.name, %error, "a job failed");
+        }
+    }
+}
+
+async fn run_once(job: &Job, pool: &PgPool) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    (job.run)(&mut tx, crate::clock::now()).await?;
+    tx.commit().await
+}
+
+/// Today's and the next three days': shipping makes what is missing, but a lock less at midnight is good.
+async fn make_partitions(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    for days in 0..=3 {
+        request_log::store::ensure_partition(db, now.date_naive() + Days::new(days)).await?;
+    }
+    Ok(())
+}
+
+async fn drop_old_requests(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    request_log::store::drop_partitions_before(db, now.date_naive() - REQUESTS_KEPT)
+        .await
+        .map(drop)
+}
+
+async fn delete_old_audit_events(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    audit::store::delete_before(db, now - AUDIT_KEPT).await.map(drop)
+}
+
+async fn delete_old_keys(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    idempotency::store::delete_before(db, now - idempotency::KEPT)
+        .await
+        .map(drop)
+}
+
+async fn prune_changes(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    publisher::store::prune_changes(db, now - CHANGES_KEPT).await.map(drop)
+}
+
+/// Obtains certificates when one is wanted, and looks for due ones every half minute.
+pub async fn obtain_certificates(
+    obtainer: Arc<crate::certificates::obtain::Obtainer>,
+    wanted: Arc<tokio::sync::Notify>,
+    cancel: CancellationToken,
+) {
+    const SWEEP: Duration = Duration::from_secs(30);
+    loop {
+        if let Err(error) = obtainer.obtain_due(crate::clock::now()).await {
+            tracing::warn!(%error, "certificates wait");
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = wanted.notified() => {}
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Which secret keys are in force, agreed between the key file and the database: a lost or a wrong
+//! file is an error at start, not a private key that fails to open later.
+pub mod store;
+
+use std::path::Path;
+
+use sqlx::PgConnection;
+
+use crate::sealed::{KeyFileError, Keyring};
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    #[error(
+        "SIGNPOST_SECRET_KEY_FILE: {0} is missing, and the database holds secrets sealed with it: put the file back"
+    )]
+    Lost(String),
+    #[error(
+        "SIGNPOST_SECRET_KEY_FILE: {0} holds none of the keys that this database was sealed with: put the right file there"
+    )]
+    Wrong(String),
+    #[error("the secret keys could not be read or written in the database")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Opens the keys of `path`. A missing file is made on an empty database only.
+pub async fn open(db: &mut PgConnection, path: &Path) -> Result<Keyring, KeyringError> {
+    // Two nodes that start together on an empty database must not both make a file.
+    store::lock(db).await?;
+    let known = store::list(db).await?;
+    let shown = || path.display().to_string();
+    let keyring = match path.try_exists() {
+        Ok(false) if known.is_empty() => Keyring::create(path)?,
+        Ok(false) => return Err(KeyringError::Lost(shown())),
+        _ => Keyring::load(path)?,
+    };
+    if !known.is_empty() && !keyring.ids().any(|id| known.iter().any(|known| known == id.as_bytes())) {
+        return Err(KeyringError::Wrong(shown()));
+    }
+    for id in keyring.ids() {
+        store::insert(db, id.as_bytes()).await?;
+    }
+    Ok(keyring)
+}

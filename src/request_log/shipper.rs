@@ -1,0 +1,239 @@
+//! Carries the spool to Postgres: rows, counts and the spool's position in one transaction, so that
+//! a crash anywhere ships every request exactly once.
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use sqlx::PgPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::{ContextV7, Timestamp, Uuid};
+
+use super::{
+    record::{Record, Row},
+    spool::{Position, Spool},
+    store,
+};
+
+/// Between two looks at an empty spool.
+const IDLE: Duration = Duration::from_millis(100);
+const RETRY: Duration = Duration::from_secs(1);
+/// While there is a backlog, shipping rests three times as long as it works: devices come first on a
+/// busy machine, and the spool waits on disk.
+const REST: u32 = 3;
+
+pub struct Shipper {
+    pool: PgPool,
+    spool: Arc<Spool>,
+    shipped: AtomicU64,
+    context: Mutex<ContextV7>,
+    /// Where this process stopped shipping: an empty spool then costs the database nothing.
+    reached: Mutex<Option<Position>>,
+}
+
+/// What one transaction writes.
+#[derive(Default)]
+pub struct Batch {
+    pub rows: Vec<(Uuid, Row)>,
+    pub counts: HashMap<CountKey, i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CountKey {
+    pub hour: DateTime<Utc>,
+    pub organisation_id: Option<Uuid>,
+    pub client_id: Option<Uuid>,
+    /// Nil for domains unknown to us.
+    pub domain_id: Uuid,
+    pub hostname: String,
+    pub model_family: String,
+    pub outcome: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    #[error("the spool of the request log can't be read: {0}")]
+    Spool(#[from] std::io::Error),
+    #[error("the request log could not be written")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Shipper {
+    #[must_use]
+    pub fn new(pool: PgPool, spool: Arc<Spool>) -> Self {
+        Self {
+            pool,
+            spool,
+            shipped: AtomicU64::new(0),
+            context: Mutex::new(ContextV7::new()),
+            reached: Mutex::new(None),
+        }
+    }
+
+    /// Records shipped since the start.
+    #[must_use]
+    pub fn shipped(&self) -> u64 {
+        self.shipped.load(Ordering::Relaxed)
+    }
+
+    /// Ships until `cancel`. Neither a spool nor a database that fails ends it: it tries again.
+    pub async fn run(&self, cancel: CancellationToken) {
+        let mut is_failing = false;
+        loop {
+            let started = Instant::now();
+            let result = self.ship_next().await;
+            let pause = match &result {
+                Ok(true) => (started.elapsed() * REST).min(RETRY),
+                Ok(false) => IDLE,
+                Err(error) => {
+                    if !is_failing {
+                        tracing::warn!(%error, "the request log waits on disk");
+                    }
+                    RETRY
+                }
+            };
+            is_failing = result.is_err();
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Ships everything that is in the spool, without rest. For the end of a run.
+    pub async fn flush(&self) -> Result<(), ShipError> {
+        while self.ship_next().await? {}
+        Ok(())
+    }
+
+    /// Ships one frame. `false`: there is none.
+    pub async fn ship_next(&self) -> Result<bool, ShipError> {
+        let reached = *self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reached) = reached
+            && self.read(reached).await?.is_none()
+        {
+            return Ok(false);
+        }
+        let mut tx = self.pool.begin().await?;
+        let from = store::find_position(&mut tx, self.spool.id()).await?;
+        let Some((records, next)) = self.read(from).await? else {
+            self.set_reached(from);
+            return Ok(false);
+        };
+        let count = records.len() as u64;
+        let batch = self.batch(records);
+        for day in batch.days() {
+            store::ensure_partition(&mut tx, day).await?;
+        }
+        store::insert_requests(&mut tx, &batch.rows).await?;
+        store::add_counts(&mut tx, &batch.counts).await?;
+        store::set_position(&mut tx, self.spool.id(), next).await?;
+        tx.commit().await?;
+        self.shipped.fetch_add(count, Ordering::Relaxed);
+        self.set_reached(next);
+        if next.segment > from.segment {
+            self.spool.forget_before(next)?;
+        }
+        Ok(true)
+    }
+
+    async fn read(&self, from: Position) -> Result<Option<(Vec<Record>, Position)>, ShipError> {
+        let spool = self.spool.clone();
+        Ok(tokio::task::spawn_blocking(move || spool.read(from))
+            .await
+            .map_err(std::io::Error::other)??)
+    }
+
+    fn set_reached(&self, position: Position) {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
+    }
+
+    fn batch(&self, records: Vec<Record>) -> Batch {
+        let mut batch = Batch::default();
+        for record in records {
+            match record {
+                Record::Hit(row) => {
+                    *batch.counts.entry(CountKey::of(&row)).or_default() += 1;
+                    batch.rows.push((self.request_id(row.at), row));
+                }
+                Record::Stranger(row) => batch.rows.push((self.request_id(row.at), row)),
+                Record::StrangerCount {
+                    at,
+                    model_family,
+                    count,
+                } => {
+                    let key = CountKey::of_strangers(at, model_family.into_owned());
+                    *batch.counts.entry(key).or_default() += i64::try_from(count).unwrap_or(i64::MAX);
+                }
+            }
+        }
+        batch
+    }
+
+    /// Ordered by the time of the request, and in the order of arrival within a millisecond.
+    fn request_id(&self, at: i64) -> Uuid {
+        let at = time(at);
+        let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
+        let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        Uuid::new_v7(Timestamp::from_unix(&*context, seconds, at.timestamp_subsec_nanos()))
+    }
+}
+
+impl Batch {
+    fn days(&self) -> HashSet<NaiveDate> {
+        self.rows.iter().map(|(_, row)| time(row.at).date_naive()).collect()
+    }
+}
+
+impl CountKey {
+    fn of(row: &Row) -> Self {
+        Self {
+            hour: hour(row.at),
+            organisation_id: row.owner.map(|owner| owner.organisation_id),
+            client_id: row.owner.map(|owner| owner.client_id),
+            domain_id: row.owner.map_or(Uuid::nil(), |owner| owner.domain_id),
+            hostname: row.hostname.clone(),
+            model_family: row.model_family.clone().into_owned(),
+            outcome: row.outcome.clone().into_owned(),
+        }
+    }
+
+    fn of_strangers(at: i64, model_family: String) -> Self {
+        Self {
+            hour: hour(at),
+            organisation_id: None,
+            client_id: None,
+            domain_id: Uuid::nil(),
+            hostname: String::new(),
+            model_family,
+            outcome: "unknown_domain".to_owned(),
+        }
+    }
+}
+
+/// From microseconds.
+#[must_use]
+pub fn time(at: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(at).unwrap_or_default()
+}
+
+fn hour(at: i64) -> DateTime<Utc> {
+    let at = time(at);
+    at - TimeDelta::seconds(at.timestamp() % 3600) - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_kept_by_the_hour() {
+        assert_eq!(hour(1_795_418_356_123_456).to_rfc3339(), "2026-11-23T07:00:00+00:00");
+    }
+}

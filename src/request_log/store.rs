@@ -1,0 +1,227 @@
+//! Every statement on the request log.
+use std::collections::HashMap;
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
+
+use super::{
+    Filter, Grouping, Request, Step, SummaryRow,
+    record::{Label, Row},
+    shipper::{CountKey, time},
+    spool::Position,
+};
+use crate::accounts::Scope;
+
+/// Where to go on reading a spool. Locks the row, so that two shippers of one spool can't both ship.
+pub async fn find_position(db: &mut PgConnection, spool_id: Uuid) -> Result<Position, sqlx::Error> {
+    let row = sqlx::query!(
+        "insert into spool_positions (spool_id, segment, position) values ($1, 0, 0)
+             on conflict (spool_id) do update set updated_at = now()
+         returning segment, position",
+        spool_id,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Position {
+        segment: unsigned(row.segment),
+        offset: unsigned(row.position),
+    })
+}
+
+pub async fn set_position(db: &mut PgConnection, spool_id: Uuid, position: Position) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update spool_positions set segment = $2, position = $3, updated_at = now() where spool_id = $1",
+        spool_id,
+        signed(position.segment),
+        signed(position.offset),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Makes the partition of a day if it is not there. Nodes that make the same one take turns.
+pub async fn ensure_partition(db: &mut PgConnection, day: NaiveDate) -> Result<(), sqlx::Error> {
+    let name = partition_name(day);
+    let exists = sqlx::query_scalar!(r#"select to_regclass($1) is not null as "exists!""#, name)
+        .fetch_one(&mut *db)
+        .await?;
+    if exists {
+        return Ok(());
+    }
+    sqlx::query!("lock table requests in share update exclusive mode")
+        .execute(&mut *db)
+        .await?;
+    let next = day.checked_add_days(Days::new(1)).unwrap_or(day);
+    let statement = format!(
+        "create table if not exists {name} partition of requests for values from ('{day} 00:00+00') to ('{next} 00:00+00')"
+    );
+    // Nothing in it comes from outside: a date, twice.
+    sqlx::query(AssertSqlSafe(statement)).execute(db).await?;
+    Ok(())
+}
+
+fn partition_name(day: NaiveDate) -> String {
+    format!("requests_{}", day.format("%Y%m%d"))
+}
+
+/// Drops the partitions of days before `day`. Returns how many.
+pub async fn drop_partitions_before(db: &mut PgConnection, day: NaiveDate) -> Result<usize, sqlx::Error> {
+    let names = sqlx::query_scalar!(
+        r#"select c.relname::text as "name!"
+             from pg_inherits i join pg_class c on c.oid = i.inhrelid
+            where i.inhparent = 'requests'::regclass and c.relname < $1
+            order by 1"#,
+        partition_name(day),
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for name in &names {
+        // The name is one that `ensure_partition` made.
+        sqlx::query(AssertSqlSafe(format!("drop table {name}")))
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(names.len())
+}
+
+pub async fn insert_requests(db: &mut PgConnection, rows: &[(Uuid, Row)]) -> Result<(), sqlx::Error> {
+    let column = |of: fn(&(Uuid, Row)) -> String| rows.iter().map(of).collect::<Vec<_>>();
+    let owner = |of: fn(&super::record::Owner) -> Uuid| {
+        rows.iter()
+            .map(|(_, row)| row.owner.as_ref().map(of))
+            .collect::<Vec<_>>()
+    };
+    sqlx::query!(
+        "insert into requests (request_id, at, organisation_id, client_id, domain_id, hostname, model_family,
+                               user_digest, outcome, status, mdm_server_id, user_agent, client_network, tls)
+         select * from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+                              $8::bytea[], $9::text[], $10::smallint[], $11::uuid[], $12::text[], $13::text[], $14::text[])",
+        &rows.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        &rows.iter().map(|(_, row)| time(row.at)).collect::<Vec<_>>(),
+        &owner(|owner| owner.organisation_id) as &[Option<Uuid>],
+        &owner(|owner| owner.client_id) as &[Option<Uuid>],
+        &owner(|owner| owner.domain_id) as &[Option<Uuid>],
+        &column(|(_, row)| row.hostname.clone()),
+        &column(|(_, row)| row.model_family.clone().into_owned()),
+        &rows.iter().map(|(_, row)| row.user.map(|user| user.to_vec())).collect::<Vec<_>>() as &[Option<Vec<u8>>],
+        &column(|(_, row)| row.outcome.clone().into_owned()),
+        &rows.iter().map(|(_, row)| i16::try_from(row.status).unwrap_or_default()).collect::<Vec<_>>(),
+        &rows.iter().map(|(_, row)| row.server_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &rows.iter().map(|(_, row)| row.user_agent.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &column(|(_, row)| row.client_network.clone()),
+        &rows.iter().map(|(_, row)| row.tls.clone().map(Label::into_owned)).collect::<Vec<_>>() as &[Option<String>],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// In the order of the key, so that two nodes that count the same can't deadlock.
+pub async fn add_counts(db: &mut PgConnection, counts: &HashMap<CountKey, i64>) -> Result<(), sqlx::Error> {
+    let mut keys: Vec<_> = counts.iter().collect();
+    keys.sort_by(|(a, _), (b, _)| {
+        (a.hour, a.domain_id, &a.model_family, &a.outcome).cmp(&(b.hour, b.domain_id, &b.model_family, &b.outcome))
+    });
+    sqlx::query!(
+        "insert into request_counts as c (hour, organisation_id, client_id, domain_id, hostname, model_family, outcome, count)
+         select * from unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bigint[])
+             on conflict on constraint request_counts_pkey do update set count = c.count + excluded.count",
+        &keys.iter().map(|(key, _)| key.hour).collect::<Vec<_>>(),
+        &keys.iter().map(|(key, _)| key.organisation_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &keys.iter().map(|(key, _)| key.client_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &keys.iter().map(|(key, _)| key.domain_id).collect::<Vec<_>>(),
+        &keys.iter().map(|(key, _)| key.hostname.clone()).collect::<Vec<_>>(),
+        &keys.iter().map(|(key, _)| key.model_family.clone()).collect::<Vec<_>>(),
+        &keys.iter().map(|(key, _)| key.outcome.clone()).collect::<Vec<_>>(),
+        &keys.iter().map(|(_, count)| **count).collect::<Vec<_>>(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Newest first, those before `before`.
+pub async fn list(
+    db: &mut PgConnection,
+    scope: &Scope,
+    filter: &Filter,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Request>, sqlx::Error> {
+    sqlx::query_as!(
+        Request,
+        "select request_id as id, at, hostname, model_family, user_digest, outcome, status,
+                mdm_server_id as server_id, user_agent, client_network, tls
+           from requests
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2)
+            and ($3::text is null or hostname = $3)
+            and ($4::uuid is null or domain_id = $4)
+            and ($5::uuid is null or client_id = $5)
+            and ($6::text is null or model_family = $6)
+            and ($7::text is null or outcome = $7)
+            and ($8::timestamptz is null or at >= $8)
+            and ($9::timestamptz is null or at < $9)
+            and ($10::uuid is null or request_id < $10)
+          order by request_id desc limit $11",
+        scope.organisation_id(),
+        scope.client_id(),
+        filter.hostname,
+        filter.domain_id,
+        filter.client_id,
+        filter.model_family,
+        filter.outcome,
+        filter.since,
+        filter.until,
+        before,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Counts of the hours from `since` to `until`, largest group order: time, then names.
+pub async fn summarise(
+    db: &mut PgConnection,
+    scope: &Scope,
+    by: Grouping,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Vec<SummaryRow>, sqlx::Error> {
+    let step = by.time.map(|step| match step {
+        Step::Hour => "hour",
+        Step::Day => "day",
+    });
+    sqlx::query_as!(
+        SummaryRow,
+        r#"select case when $3 then model_family end as model_family,
+                  case when $4 then hostname end as hostname,
+                  case when $5 then outcome end as outcome,
+                  date_trunc($6, hour, 'UTC') as time,
+                  sum(count)::bigint as "count!"
+             from request_counts
+            where organisation_id = $1 and ($2::uuid is null or client_id = $2)
+              and hour >= $7 and hour < $8
+            group by 1, 2, 3, 4
+            order by 4, 2, 1, 3"#,
+        scope.organisation_id(),
+        scope.client_id(),
+        by.model_family,
+        by.domain,
+        by.outcome,
+        step,
+        since,
+        until,
+    )
+    .fetch_all(db)
+    .await
+}

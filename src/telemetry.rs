@@ -1,0 +1,107 @@
+//! What the process says of itself: log lines and metrics. Nothing here may print who signs in.
+use std::io::IsTerminal;
+
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::FilterExt, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+/// At these levels the libraries print whole requests: headers, paths, queries. A filter that asks
+/// for them gets their warnings only.
+const PRINT_REQUESTS: [&str; 8] = [
+    "h2",
+    "actix_http",
+    "actix_web",
+    "actix_server",
+    "actix_router",
+    "hyper",
+    "rustls",
+    "sqlx",
+];
+
+/// Writes to standard error: for people if that is a terminal, else one JSON object a line.
+/// `filter` was checked when the settings were read. Call once.
+pub fn init(filter: &str) {
+    let chosen = EnvFilter::try_new(filter)
+        .unwrap_or_else(|_| EnvFilter::new("info"))
+        .and(filter_fn(is_discreet));
+    let registry = tracing_subscriber::registry();
+    let is_terminal = std::io::stderr().is_terminal();
+    let base = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let result = if is_terminal {
+        registry
+            .with(base.compact().with_target(false).with_filter(chosen))
+            .try_init()
+    } else {
+        registry
+            .with(base.json().flatten_event(true).with_filter(chosen))
+            .try_init()
+    };
+    if result.is_err() {
+        tracing::debug!("telemetry was set up before");
+    }
+}
+
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::WARN || !PRINT_REQUESTS.contains(&library)
+}
+
+/// The gauges that are read when somebody looks.
+pub struct Gauges {
+    pub queue_depth: IntGauge,
+    pub dropped: IntCounter,
+    pub shipped: IntCounter,
+    pub spool_bytes: IntGauge,
+    pub directory_entries: IntGauge,
+    pub certificates: IntGaugeVec,
+    pub pool_connections: IntGaugeVec,
+}
+
+impl Gauges {
+    /// An error means that a name is registered twice.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone())).map(|()| gauge)
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone())).map(|()| counter)
+        };
+        let by_state = |name: &str, help: &str| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), &["state"])?;
+            registry.register(Box::new(gauges.clone())).map(|()| gauges)
+        };
+        Ok(Self {
+            queue_depth: gauge(
+                "signpost_request_log_queue_depth",
+                "Requests in memory that are not yet on disk.",
+            )?,
+            dropped: counter(
+                "signpost_request_log_dropped_total",
+                "Requests that were answered and not logged, for lack of room.",
+            )?,
+            shipped: counter(
+                "signpost_request_log_shipped_total",
+                "Records of the request log that reached the database.",
+            )?,
+            spool_bytes: gauge(
+                "signpost_request_log_spool_bytes",
+                "Request log on disk, shipped or not.",
+            )?,
+            directory_entries: gauge("signpost_directory_entries", "Hostnames that are served.")?,
+            certificates: by_state("signpost_certificates", "Certificates in memory, by state.")?,
+            pool_connections: by_state(
+                "signpost_database_connections",
+                "Connections to the database, by state.",
+            )?,
+        })
+    }
+}
+
+/// Brings a counter to a total that is counted elsewhere.
+pub fn catch_up(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
