@@ -74,6 +74,15 @@ impl Installation {
         })
     }
 
+    /// For a process that started while the database was away: brings the schema up to date when it
+    /// is back. Never returns.
+    pub async fn migrate_when_back(&self) {
+        while !self.is_database_there && postgres::migrate(self.postgres.background()).await.is_err() {
+            tokio::time::sleep(PATIENCE).await;
+        }
+        std::future::pending().await
+    }
+
     pub async fn close(self) {
         self.postgres.close().await;
     }

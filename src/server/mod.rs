@@ -19,6 +19,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Notify,
 };
+use tokio_util::sync::CancellationToken;
 
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
@@ -33,6 +34,7 @@ use crate::{
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot, targets::Targets},
     request_log::{shipper::Shipper, spool::Spool},
+    sealed::Keyring,
     tasks::Tasks,
     telemetry::Gauges,
 };
@@ -97,35 +99,20 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let pool = installation.postgres.background().clone();
     let keyring = installation.keyring.clone();
 
-    let now = crate::clock::now();
-    let issuer = Arc::new(Issuer::Internal(InternalCa::open(&settings.state_dir, &keyring, now)?));
-    let own_hosts = vec![settings.portal_host.to_string(), settings.edge_host.to_string()];
     let registry = Registry::new();
-    let queue = Arc::new(Queue::default());
-    let discovery = Arc::new(Discovery {
-        directory: Directory::default(),
-        queue: queue.clone(),
-        metrics: Metrics::register(&registry)?,
-        trusted_proxies: settings.trusted_proxies.clone(),
-    });
-    let resolver = Arc::new(Resolver::default());
-    let targets = Targets {
-        discovery: discovery.clone(),
-        resolver: resolver.clone(),
-        keyring: keyring.clone(),
-        issuer: issuer.name().to_owned(),
-        own_hosts: own_hosts.clone(),
-        organisations: Arc::default(),
-    };
+    let serving = Serving::new(settings, &keyring, &registry)?;
     let certificate_wanted = Arc::new(Notify::new());
-    let mut publisher = Publisher::new(
-        pool.clone(),
-        targets,
-        Snapshot::new(&settings.state_dir),
-        certificate_wanted.clone(),
-    );
+    let snapshot = Snapshot::new(&settings.state_dir);
+    let targets = serving.targets(&keyring);
+    let mut publisher = Publisher::new(pool.clone(), targets, snapshot, certificate_wanted.clone());
     fill(&mut publisher, installation.is_database_there).await?;
 
+    let Serving {
+        discovery,
+        resolver,
+        issuer,
+        own_hosts,
+    } = serving;
     let spool =
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
@@ -154,7 +141,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     };
     let mut tasks = Tasks::default();
     let spool_thread = tokio::task::spawn_blocking({
-        let spool = spool.clone();
+        let (spool, queue) = (spool.clone(), discovery.queue.clone());
         move || spool.run(&queue)
     });
     let obtainer = Arc::new(Obtainer {
@@ -169,7 +156,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         jobs::obtain_certificates(obtainer, certificate_wanted, tasks.cancel()),
     );
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
-    tasks.spawn("database", supervise(installation.clone(), tasks.cancel()));
+    tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
     jobs::start(&mut tasks, &pool);
     let handles = listeners::open(
         sockets,
@@ -197,6 +184,43 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     })
 }
 
+/// The half that answers devices, from memory only.
+struct Serving {
+    discovery: Arc<Discovery>,
+    resolver: Arc<Resolver>,
+    issuer: Arc<Issuer>,
+    own_hosts: Vec<String>,
+}
+
+impl Serving {
+    fn new(settings: &Settings, keyring: &Keyring, registry: &Registry) -> Result<Self> {
+        let ca = InternalCa::open(&settings.state_dir, keyring, crate::clock::now())?;
+        let discovery = Discovery {
+            directory: Directory::default(),
+            queue: Arc::new(Queue::default()),
+            metrics: Metrics::register(registry)?,
+            trusted_proxies: settings.trusted_proxies.clone(),
+        };
+        Ok(Self {
+            discovery: Arc::new(discovery),
+            resolver: Arc::default(),
+            issuer: Arc::new(Issuer::Internal(ca)),
+            own_hosts: vec![settings.portal_host.to_string(), settings.edge_host.to_string()],
+        })
+    }
+
+    fn targets(&self, keyring: &Arc<Keyring>) -> Targets {
+        Targets {
+            discovery: self.discovery.clone(),
+            resolver: self.resolver.clone(),
+            keyring: keyring.clone(),
+            issuer: self.issuer.name().to_owned(),
+            own_hosts: self.own_hosts.clone(),
+            organisations: Arc::default(),
+        }
+    }
+}
+
 /// The names that nobody may register.
 #[must_use]
 pub fn own(settings: &Settings) -> OwnHosts {
@@ -222,12 +246,15 @@ async fn fill(publisher: &mut Publisher, is_database_there: bool) -> Result<()> 
     Ok(())
 }
 
-async fn ship(shipper: Arc<Shipper>, cancel: tokio_util::sync::CancellationToken) {
+async fn ship(shipper: Arc<Shipper>, cancel: CancellationToken) {
     shipper.run(cancel).await;
 }
 
-async fn supervise(installation: Arc<Installation>, cancel: tokio_util::sync::CancellationToken) {
-    installation.postgres.supervise(cancel).await;
+async fn keep_database(installation: Arc<Installation>, cancel: CancellationToken) {
+    tokio::select! {
+        () = installation.postgres.supervise(cancel.clone()) => {}
+        () = installation.migrate_when_back() => cancel.cancelled().await,
+    }
 }
 
 impl Running {
@@ -241,6 +268,17 @@ impl Running {
                 Err(error) => anyhow::Error::from(error).context("the thread that writes the request log died"),
             },
         }
+    }
+
+    #[must_use]
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.installation.keyring.clone()
+    }
+
+    /// Whether devices get an answer for `hostname`, also over TLS.
+    #[must_use]
+    pub fn serves(&self, hostname: &str) -> bool {
+        self.discovery.directory.find(hostname).is_some() && self.resolver.has(hostname)
     }
 
     /// Stops accepting, answers what is in flight, flushes the request log, stops the rest.
@@ -270,11 +308,8 @@ impl Running {
     async fn show_demo(&self, settings: &Settings) -> Result<()> {
         let pool = self.installation.postgres.background();
         let token = crate::demo::fill(pool, &self.installation.keyring, &own(settings)).await?;
-        let is_served = || {
-            self.discovery.directory.find(crate::demo::HOSTNAME).is_some() && self.resolver.has(crate::demo::HOSTNAME)
-        };
         for _ in 0..200 {
-            if is_served() {
+            if self.serves(crate::demo::HOSTNAME) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;

@@ -1,0 +1,234 @@
+//! The real server on free ports, and the people who use it.
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde_json::{Value, json};
+use signpost::{
+    accounts::{Operator, organisations},
+    config::{Settings, Sources},
+    domains,
+    hostname::Hostname,
+    server::{self, Running},
+};
+use sqlx::PgPool;
+
+pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+pub const WELL_KNOWN: &str = "/.well-known/com.apple.remotemanagement";
+
+/// A server with a state directory of its own.
+pub struct TestApp {
+    pub pool: PgPool,
+    pub running: Running,
+    pub state_dir: PathBuf,
+    pub http: SocketAddr,
+    pub https: SocketAddr,
+    pub ops: SocketAddr,
+}
+
+/// An organisation's program: its token, and where to send requests.
+pub struct Msp {
+    pub organisation_id: uuid::Uuid,
+    pub token: String,
+    base: String,
+    client: reqwest::Client,
+}
+
+/// Status, headers of interest and body of an answer.
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub async fn of(response: reqwest::Response) -> Self {
+        Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+}
+
+/// Settings for ports that the system chooses, and a fresh state directory.
+pub fn settings(pool: &PgPool, state_dir: &std::path::Path, more: &[(&str, &str)]) -> Settings {
+    let state_dir = state_dir.to_str().unwrap();
+    let own = [
+        ("SIGNPOST_STATE_DIR", state_dir),
+        ("SIGNPOST_HTTP_ADDR", "127.0.0.1:0"),
+        ("SIGNPOST_HTTPS_ADDR", "127.0.0.1:0"),
+        ("SIGNPOST_OPS_ADDR", "127.0.0.1:0"),
+        ("SIGNPOST_PORTAL_HOST", "portal.signpost.test"),
+        ("SIGNPOST_EDGE_HOST", "edge.signpost.test"),
+    ];
+    let pairs = own
+        .iter()
+        .chain(more)
+        .map(|(name, value)| ((*name).into(), (*value).into()));
+    let mut settings = Sources::from(pairs, None).unwrap().settings().unwrap();
+    settings.database = Some((*pool.connect_options()).clone());
+    settings
+}
+
+impl TestApp {
+    pub async fn start(pool: PgPool) -> Self {
+        Self::start_with(pool, &[]).await
+    }
+
+    pub async fn start_with(pool: PgPool, more: &[(&str, &str)]) -> Self {
+        let state_dir = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
+        Self::start_in(pool, state_dir, more).await
+    }
+
+    pub async fn start_in(pool: PgPool, state_dir: PathBuf, more: &[(&str, &str)]) -> Self {
+        let running = server::start(&settings(&pool, &state_dir, more)).await.unwrap();
+        let server::Addresses { http, https, ops } = running.addresses;
+        Self {
+            pool,
+            running,
+            state_dir,
+            http,
+            https,
+            ops,
+        }
+    }
+
+    pub async fn stop(self) {
+        self.running.stop().await.unwrap();
+        std::fs::remove_dir_all(&self.state_dir).unwrap();
+    }
+
+    pub async fn msp(&self, name: &str) -> Msp {
+        let mut tx = self.pool.begin().await.unwrap();
+        let email = format!("{}@msp.example", uuid::Uuid::now_v7());
+        let created = organisations::create(
+            &mut tx,
+            Operator::at_the_command_line(),
+            &self.running.keyring(),
+            name,
+            &email,
+        )
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        self.program(created.organisation_id, created.token.expose())
+    }
+
+    /// Somebody with this token.
+    pub fn program(&self, organisation_id: uuid::Uuid, token: &str) -> Msp {
+        let client = reqwest::Client::builder()
+            .resolve("portal.signpost.test", self.http)
+            .build()
+            .unwrap();
+        let base = format!("http://portal.signpost.test:{}/api/v1", self.http.port());
+        Msp {
+            organisation_id,
+            token: token.to_owned(),
+            base,
+            client,
+        }
+    }
+
+    /// Takes the operator's word for a domain, and waits until it is served with its certificate.
+    pub async fn verify(&self, hostname: &str) {
+        let mut tx = self.pool.begin().await.unwrap();
+        domains::verify(
+            &mut tx,
+            Operator::at_the_command_line(),
+            &Hostname::parse(hostname).unwrap(),
+            signpost::clock::now(),
+        )
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        eventually(|| async { self.running.serves(hostname) }).await;
+    }
+
+    /// What a device gets over plain HTTP.
+    pub async fn ask(&self, hostname: &str, query: &str) -> Answer {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        let url = format!("http://{}{WELL_KNOWN}{query}", self.http);
+        Answer::of(
+            client
+                .get(url)
+                .header("host", hostname)
+                .header("user-agent", "DeviceManagementClient/1.0")
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
+    }
+}
+
+impl Msp {
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.call_with(method, path, body, &[]).await
+    }
+
+    pub async fn call_with(&self, method: &str, path: &str, body: Option<Value>, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self
+            .client
+            .request(method.parse().unwrap(), format!("{}{path}", self.base))
+            .bearer_auth(&self.token);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call("PATCH", path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, None).await
+    }
+
+    /// Registers a domain that serves Intune.
+    pub async fn register(&self, hostname: &str) -> Value {
+        let body = json!({"hostname": hostname, "client_name": "Contoso", "server": {"vendor": "intune", "parameters": {"tenant_id": TENANT}}});
+        let answer = self.post("/domains", body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.json()
+    }
+}
+
+/// Waits until `condition` holds; fails after ten seconds.
+pub async fn eventually<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
+    for _ in 0..1_000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("did not come true within ten seconds");
+}
+
+/// The document that an Intune domain serves.
+pub fn intune_document() -> String {
+    format!(
+        r#"{{"Servers":[{{"Version":"mdm-byod","BaseURL":"https://manage.microsoft.com/EnrollmentServer/PostReportDeviceInfoForUEV2?aadTenantId={TENANT}"}}]}}"#
+    )
+}
