@@ -4,9 +4,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use signpost::cli::Command;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Parser)]
 #[command(
     name = "signpost",

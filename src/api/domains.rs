@@ -25,6 +25,7 @@ use crate::{
     domains::{
         self, Change, Connection, Domain, DomainError, NewDomain,
         policy::{Action, Policy, Rule, rules_errors},
+        servers,
         status::{Status, status},
         store::{self, Filter},
     },
@@ -482,7 +483,7 @@ pub async fn preview_domain(
     let domain = find(&mut db, &scope, &key).await?;
     let mut servers = HashMap::new();
     for server_id in domain.policy.server_ids() {
-        let stored = store::find_server(&mut db, &scope, server_id)
+        let stored = servers::store::find(&mut db, &scope, server_id)
             .await?
             .ok_or(DomainError::ServerNotFound)?;
         servers.insert(server_id, stored.configure()?.server);

@@ -16,8 +16,7 @@ use crate::{
     accounts::{Actor, Permission, Scope},
     domains::{
         DomainError,
-        servers::{self, MdmServer},
-        store,
+        servers::{self, MdmServer, store},
     },
     input::{FieldError, Name},
     vendors::{self, Enrollment, Vendor},
@@ -189,7 +188,7 @@ pub async fn list_mdm_servers(
     let scope = actor.scope(Permission::DomainsRead)?;
     let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
     let mut db = api.pool.acquire().await?;
-    let stored = store::list_servers(&mut db, &scope, params.0.client_id, window.after, window.fetch()).await?;
+    let stored = store::list(&mut db, &scope, params.0.client_id, window.after, window.fetch()).await?;
     let rows = stored
         .into_iter()
         .map(servers::StoredServer::configure)
@@ -376,7 +375,7 @@ pub async fn delete_mdm_server(
 
 async fn find(db: &mut PgConnection, scope: &Scope, id: &str) -> Result<MdmServer, Problem> {
     let id = id.parse().map_err(|_| DomainError::ServerNotFound)?;
-    Ok(store::find_server(db, scope, id)
+    Ok(store::find(db, scope, id)
         .await?
         .ok_or(DomainError::ServerNotFound)?
         .configure()?)

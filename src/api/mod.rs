@@ -83,10 +83,14 @@ pub fn routes(config: &mut ServiceConfig) {
     );
 }
 
+/// The one path below `/api/v1` that needs no token; to be configured before [`routes`], whose scope takes the rest.
+pub fn document(config: &mut web::ServiceConfig) {
+    config.route("/api/v1/openapi.json", web::get().to(openapi::document));
+}
+
 /// What the portal host answers besides the API.
 pub fn pages(config: &mut web::ServiceConfig) {
     config
-        .route("/api/v1/openapi.json", web::get().to(openapi::document))
         .route("/docs", web::get().to(docs::page))
         .route("/static/app.css", web::get().to(docs::stylesheet))
         .route("/", web::get().to(docs::front_page))

@@ -5,7 +5,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -17,7 +17,7 @@ use super::problem::Problem;
 use crate::{accounts::Actor, discovery::request::Connection};
 
 pub async fn with_request_id(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = Uuid::now_v7().to_string();
@@ -31,6 +31,10 @@ pub async fn with_request_id(
         .request()
         .conn_data::<Connection>()
         .is_some_and(|connection| connection.tls.is_some());
+    // What can be got can be asked about (RFC 9110 §9.3.2); the listener leaves the body out.
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
     let started = tokio::time::Instant::now();
     // Layers answer with a problem instead of failing: a failure here would have no request to answer to.
     let response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();

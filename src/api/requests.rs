@@ -15,7 +15,7 @@ use crate::{
     accounts::{Actor, Permission},
     discovery::{hit::Outcome, request::Asked},
     hostname::Hostname,
-    request_log::{Filter, Grouping, Request, Step, SummaryRow, store},
+    request_log::{Filter, Group, Request, SummaryRow, store},
 };
 
 /// One request of a device.
@@ -175,27 +175,25 @@ pub struct SummaryParams {
 }
 
 impl SummaryParams {
-    fn grouping(&self) -> Result<Grouping, Problem> {
-        let mut grouping = Grouping::default();
+    fn groups(&self) -> Result<Vec<Group>, Problem> {
+        let mut groups = Vec::new();
         for name in self.group_by.as_deref().unwrap_or("model_family").split(',') {
-            match (name.trim(), grouping.time) {
-                ("model_family", _) => grouping.model_family = true,
-                ("domain", _) => grouping.domain = true,
-                ("outcome", _) => grouping.outcome = true,
-                ("hour", None) => grouping.time = Some(Step::Hour),
-                ("day", None) => grouping.time = Some(Step::Day),
-                ("hour" | "day", Some(_)) => {
-                    return Err(invalid_parameter("group_by", "names hour and day: one is enough"));
+            groups.push(match name.trim() {
+                "model_family" => Group::ModelFamily,
+                "domain" => Group::Domain,
+                "outcome" => Group::Outcome,
+                "hour" => Group::Hour,
+                "day" => Group::Day,
+                other => {
+                    let detail = format!("`{other}` is not one of model_family, domain, outcome, hour, day");
+                    return Err(invalid_parameter("group_by", detail));
                 }
-                (other, _) => {
-                    return Err(invalid_parameter(
-                        "group_by",
-                        format_args!("`{other}` is not one of model_family, domain, outcome, hour, day"),
-                    ));
-                }
-            }
+            });
         }
-        Ok(grouping)
+        if groups.contains(&Group::Hour) && groups.contains(&Group::Day) {
+            return Err(invalid_parameter("group_by", "names hour and day: one is enough"));
+        }
+        Ok(groups)
     }
 }
 
@@ -224,6 +222,8 @@ pub struct SummaryLine {
 }
 
 /// Count requests
+///
+/// Ordered by the groups, as they are named.
 #[utoipa::path(
     tag = "Requests",
     params(SummaryParams),
@@ -239,7 +239,7 @@ pub async fn summarise_requests(
     params: Params<SummaryParams>,
 ) -> Result<web::Json<Summary>, Problem> {
     let scope = actor.scope(Permission::RequestsRead)?;
-    let grouping = params.0.grouping()?;
+    let groups = params.0.groups()?;
     let until = params
         .0
         .until
@@ -252,15 +252,15 @@ pub async fn summarise_requests(
         - TimeDelta::seconds(since.timestamp().rem_euclid(3600))
         - TimeDelta::nanoseconds(i64::from(since.timestamp_subsec_nanos()));
     let mut db = api.pool.acquire().await?;
-    let rows = store::summarise(&mut db, &scope, grouping, since, until).await?;
+    let rows = store::summarise(&mut db, &scope, &groups, since, until).await?;
     let line = |row: SummaryRow| SummaryLine {
         model_family: row.model_family,
         domain: row.hostname,
         outcome: row.outcome,
-        hour: row.time.filter(|_| grouping.time == Some(Step::Hour)),
+        hour: row.time.filter(|_| groups.contains(&Group::Hour)),
         day: row
             .time
-            .filter(|_| grouping.time == Some(Step::Day))
+            .filter(|_| groups.contains(&Group::Day))
             .map(|time| time.date_naive()),
         count: row.count,
     };

@@ -6,6 +6,7 @@
 pub mod internal;
 pub mod obtain;
 pub mod resolver;
+mod signing;
 pub mod store;
 
 use chrono::{DateTime, Duration, Utc};

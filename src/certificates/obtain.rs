@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use super::{
     IssueError, Issued, Issuer, key_context, renews_at,
-    store::{self, NewCertificate},
+    store::{self, Lease, NewCertificate},
 };
 use crate::sealed::Keyring;
 
@@ -54,7 +54,12 @@ impl Obtainer {
 
     async fn claim(&self, now: DateTime<Utc>) -> Result<Vec<Claim>, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
-        store::claim_due(&mut db, self.issuer.name(), &self.own_hosts, now, now + LEASE, BATCH).await
+        let lease = Lease {
+            now,
+            until: now + LEASE,
+            limit: BATCH,
+        };
+        store::claim_due(&mut db, self.issuer.name(), &self.own_hosts, lease).await
     }
 
     async fn obtain(&self, claims: &[Claim], now: DateTime<Utc>) -> Result<usize, ObtainError> {

@@ -6,12 +6,12 @@ use papaya::HashMap;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+    pki_types::CertificateDer,
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
 
-use super::{Stored, key_context};
+use super::{Stored, key_context, signing::P256Key};
 use crate::{
     hostname::Hostname,
     sealed::{Keyring, SealError},
@@ -42,8 +42,6 @@ pub struct Counts {
 pub enum UnusableCertificate {
     #[error(transparent)]
     Sealed(#[from] SealError),
-    #[error("the stored private key can't be used: {0}")]
-    Key(#[from] rustls::Error),
 }
 
 impl Resolver {
@@ -117,11 +115,10 @@ impl Resolver {
 }
 
 fn open(keyring: &Keyring, issuer: &str, hostname: &str, stored: Stored) -> Result<Served, UnusableCertificate> {
-    let pkcs8 = keyring.open(&key_context(hostname, issuer), &stored.key_sealed)?;
-    let key = aws_lc_rs::sign::any_ecdsa_type(&PrivatePkcs8KeyDer::from(pkcs8).into())?;
+    let key = P256Key::new(keyring.open(&key_context(hostname, issuer), &stored.key_sealed)?);
     let chain = stored.chain.into_iter().map(CertificateDer::from).collect();
     Ok(Served {
-        key: Arc::new(CertifiedKey::new(chain, key)),
+        key: Arc::new(CertifiedKey::new(chain, Arc::new(key))),
         not_after: stored.not_after,
     })
 }

@@ -14,15 +14,20 @@ pub struct NewCertificate {
     pub renews_at: DateTime<Utc>,
 }
 
-/// Claims up to `limit` hostnames that have no certificate of `issuer`, or one that is due: those
+/// For how long, and how many, hostnames are claimed.
+pub struct Lease {
+    pub now: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    pub limit: i64,
+}
+
+/// Claims hostnames that have no certificate of `issuer`, or one that is due: those
 /// of verified domains and `own_hosts`. Who holds a lease keeps it.
 pub async fn claim_due(
     db: &mut PgConnection,
     issuer: &str,
     own_hosts: &[String],
-    now: DateTime<Utc>,
-    lease_until: DateTime<Utc>,
-    limit: i64,
+    lease: Lease,
 ) -> Result<Vec<Claim>, sqlx::Error> {
     sqlx::query_as!(
         Claim,
@@ -42,9 +47,9 @@ pub async fn claim_due(
            returning hostname, epoch, attempts, hostname = any($2) as "own!""#,
         issuer,
         own_hosts,
-        now,
-        lease_until,
-        limit,
+        lease.now,
+        lease.until,
+        lease.limit,
     )
     .fetch_all(db)
     .await

@@ -9,13 +9,14 @@ pub fn run() -> Result<()> {
     if settings.secret_key_file.exists() {
         crate::sealed::Keyring::load(&settings.secret_key_file)?;
     }
+    let key_file = settings.secret_key_file.display().to_string();
     for setting in sources.in_force() {
-        println!(
-            "{:<28} {}  ({})",
-            setting.name,
-            setting.value.as_deref().unwrap_or("–"),
-            setting.origin
-        );
+        let value = setting.value.as_deref().unwrap_or(match setting.name {
+            "DATABASE_URL" => "our own PostgreSQL, in the state directory",
+            "SIGNPOST_SECRET_KEY_FILE" => &key_file,
+            _ => "–",
+        });
+        println!("{:<28} {value}  ({})", setting.name, setting.origin);
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use crate::{
     vendors,
 };
 use policy::{Action, Policy, Rule};
+use store::Answering;
 
 /// How a device's request for the domain reaches us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,18 +168,16 @@ pub async fn register(
         default,
         rules: new.rules,
     };
-    let domain_id = store::insert(
-        db,
-        scope,
-        &new.hostname,
-        new.connection,
-        new.website_url.as_ref(),
-        &policy,
-    )
-    .await?;
+    let answering = Answering {
+        connection: new.connection,
+        website_url: new.website_url.as_ref().map(WebUrl::as_str),
+        policy: &policy,
+    };
+    let domain_id = store::insert(db, scope, &new.hostname, &answering).await?;
     link_servers(db, scope, domain_id, &policy).await?;
-    let details = json!({ "connection": new.connection.as_str(), "policy": policy });
-    record(db, scope, "domain.created", domain_id, new.hostname.as_str(), details).await?;
+    let subject = subject(domain_id, new.hostname.as_str());
+    let details = json!({ "connection": new.connection.as_str(), "policy": policy.without_people() });
+    record(db, scope, "domain.created", subject, details).await?;
     store::find(db, scope.scope(), domain_id)
         .await?
         .ok_or(DomainError::NotFound)
@@ -209,33 +208,24 @@ pub async fn update(
         );
     }
     if let Some(policy) = &change.policy {
-        details.insert("policy".into(), json!({ "from": domain.policy, "to": policy }));
+        details.insert(
+            "policy".into(),
+            json!({ "from": domain.policy.without_people(), "to": policy.without_people() }),
+        );
         store::unlink_servers(db, &client, domain.id).await?;
         link_servers(db, &client, domain.id, policy).await?;
     }
-    let website_url = match change.website_url {
-        Some(url) => url.map(WebUrl::into_string),
-        None => domain.website_url.clone(),
+    let answering = Answering {
+        connection: change.connection.unwrap_or(domain.connection),
+        website_url: match &change.website_url {
+            Some(url) => url.as_ref().map(WebUrl::as_str),
+            None => domain.website_url.as_deref(),
+        },
+        policy: change.policy.as_ref().unwrap_or(&domain.policy),
     };
-    let policy = change.policy.as_ref().unwrap_or(&domain.policy);
-    store::update(
-        db,
-        &client,
-        domain.id,
-        change.connection.unwrap_or(domain.connection),
-        website_url.as_deref(),
-        policy,
-    )
-    .await?;
-    record(
-        db,
-        &client,
-        "domain.updated",
-        domain.id,
-        &domain.hostname,
-        details.into(),
-    )
-    .await?;
+    store::update(db, &client, domain.id, &answering).await?;
+    let subject = subject(domain.id, &domain.hostname);
+    record(db, &client, "domain.updated", subject, details.into()).await?;
     store::find(db, scope, domain.id).await?.ok_or(DomainError::NotFound)
 }
 
@@ -246,7 +236,8 @@ pub async fn delete(db: &mut PgConnection, scope: &Scope, domain: &Domain) -> Re
         .await
         .map_err(|_| DomainError::NotFound)?;
     store::delete(db, &client, domain.id).await?;
-    record(db, &client, "domain.deleted", domain.id, &domain.hostname, json!({})).await
+    let subject = subject(domain.id, &domain.hostname);
+    record(db, &client, "domain.deleted", subject, json!({})).await
 }
 
 /// Takes an operator's word that the client owns the domain, instead of the TXT record.
@@ -260,11 +251,7 @@ pub async fn verify(
         .await?
         .ok_or(DomainError::NotFound)?;
     let scope = operator.scope(verified.organisation_id);
-    let subject = audit::Subject {
-        kind: "domain",
-        id: verified.domain_id,
-        name: hostname.to_string(),
-    };
+    let subject = subject(verified.domain_id, hostname.as_str());
     let event = audit::Event {
         action: "domain.verified_by_operator",
         subject,
@@ -289,29 +276,27 @@ async fn link_servers(
     Ok(())
 }
 
+fn subject(id: Uuid, hostname: &str) -> audit::Subject {
+    audit::Subject {
+        kind: "domain",
+        id,
+        name: hostname.to_owned(),
+    }
+}
+
 async fn record(
     db: &mut PgConnection,
     scope: &ClientScope,
     action: &'static str,
-    id: Uuid,
-    name: &str,
+    subject: audit::Subject,
     details: serde_json::Value,
 ) -> Result<(), DomainError> {
-    let subject = audit::Subject {
-        kind: "domain",
-        id,
-        name: name.to_owned(),
+    let event = audit::Event {
+        action,
+        subject,
+        client_id: Some(scope.client_id()),
+        details,
     };
-    audit::record(
-        db,
-        scope.scope(),
-        audit::Event {
-            action,
-            subject,
-            client_id: Some(scope.client_id()),
-            details,
-        },
-    )
-    .await?;
+    audit::record(db, scope.scope(), event).await?;
     Ok(())
 }

@@ -1,14 +1,12 @@
-//! Every statement on domains and MDM servers.
+//! Every statement on domains.
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{CertificateFacts, Connection, Domain, DomainError, policy::Policy, servers::StoredServer};
+use super::{CertificateFacts, Connection, Domain, DomainError, policy::Policy};
 use crate::{
     accounts::{ClientScope, Operator, Scope},
     hostname::Hostname,
-    input::WebUrl,
-    vendors::Server,
 };
 
 /// A domain's columns with the facts of its organisation and its certificate.
@@ -77,13 +75,18 @@ pub enum Key {
     Hostname(String),
 }
 
+/// What a domain answers with, as it is written.
+pub struct Answering<'a> {
+    pub connection: Connection,
+    pub website_url: Option<&'a str>,
+    pub policy: &'a Policy,
+}
+
 pub async fn insert(
     db: &mut PgConnection,
     scope: &ClientScope,
     hostname: &Hostname,
-    connection: Connection,
-    website_url: Option<&WebUrl>,
-    policy: &Policy,
+    answering: &Answering<'_>,
 ) -> Result<Uuid, DomainError> {
     let domain_id = Uuid::now_v7();
     let inserted = sqlx::query!(
@@ -94,9 +97,9 @@ pub async fn insert(
         scope.organisation_id(),
         scope.client_id(),
         hostname.as_str(),
-        connection.as_str(),
-        website_url.map(WebUrl::as_str),
-        Json(policy) as _,
+        answering.connection.as_str(),
+        answering.website_url,
+        Json(answering.policy) as _,
     )
     .execute(db)
     .await?;
@@ -181,9 +184,7 @@ pub async fn update(
     db: &mut PgConnection,
     scope: &ClientScope,
     domain_id: Uuid,
-    connection: Connection,
-    website_url: Option<&str>,
-    policy: &Policy,
+    answering: &Answering<'_>,
 ) -> Result<(), DomainError> {
     sqlx::query!(
         "update domains set connection = $4, website_url = $5, policy = $6, updated_at = now()
@@ -191,9 +192,9 @@ pub async fn update(
         scope.organisation_id(),
         scope.client_id(),
         domain_id,
-        connection.as_str(),
-        website_url,
-        Json(policy) as _,
+        answering.connection.as_str(),
+        answering.website_url,
+        Json(answering.policy) as _,
     )
     .execute(db)
     .await?;
@@ -284,133 +285,6 @@ pub async fn unlink_servers(db: &mut PgConnection, scope: &ClientScope, domain_i
         "delete from policy_servers where client_id = $1 and domain_id = $2",
         scope.client_id(),
         domain_id
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-// MDM servers.
-
-pub async fn insert_server(
-    db: &mut PgConnection,
-    scope: &ClientScope,
-    name: &str,
-    server: &Server,
-) -> Result<StoredServer, DomainError> {
-    let row = sqlx::query_as!(
-        StoredServer,
-        "insert into mdm_servers (mdm_server_id, organisation_id, client_id, name, vendor, enrollment, parameters)
-         values ($1, $2, $3, $4, $5, $6, $7)
-         returning mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at",
-        Uuid::now_v7(),
-        scope.organisation_id(),
-        scope.client_id(),
-        name,
-        server.vendor().key(),
-        server.enrollment().key(),
-        Json(server.parameters()) as _,
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(row)
-}
-
-pub async fn find_same_server(
-    db: &mut PgConnection,
-    scope: &ClientScope,
-    server: &Server,
-) -> Result<Option<Uuid>, DomainError> {
-    let id = sqlx::query_scalar!(
-        "select mdm_server_id from mdm_servers
-          where organisation_id = $1 and client_id = $2 and vendor = $3 and enrollment = $4 and parameters = $5
-          order by mdm_server_id limit 1",
-        scope.organisation_id(),
-        scope.client_id(),
-        server.vendor().key(),
-        server.enrollment().key(),
-        Json(server.parameters()) as _,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(id)
-}
-
-pub async fn find_server(
-    db: &mut PgConnection,
-    scope: &Scope,
-    server_id: Uuid,
-) -> Result<Option<StoredServer>, DomainError> {
-    let row = sqlx::query_as!(
-        StoredServer,
-        "select mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at
-           from mdm_servers
-          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and mdm_server_id = $3",
-        scope.organisation_id(),
-        scope.client_id(),
-        server_id,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row)
-}
-
-pub async fn list_servers(
-    db: &mut PgConnection,
-    scope: &Scope,
-    client_id: Option<Uuid>,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<StoredServer>, DomainError> {
-    let rows = sqlx::query_as!(
-        StoredServer,
-        "select mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at
-           from mdm_servers
-          where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-            and ($3::uuid is null or client_id = $3)
-            and ($4::uuid is null or mdm_server_id > $4)
-          order by mdm_server_id limit $5",
-        scope.organisation_id(),
-        scope.client_id(),
-        client_id,
-        after,
-        limit,
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows)
-}
-
-pub async fn update_server(
-    db: &mut PgConnection,
-    scope: &Scope,
-    server_id: Uuid,
-    name: &str,
-    server: &Server,
-) -> Result<Option<StoredServer>, DomainError> {
-    let row = sqlx::query_as!(
-        StoredServer,
-        "update mdm_servers set name = $4, enrollment = $5, parameters = $6
-          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and mdm_server_id = $3
-         returning mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at",
-        scope.organisation_id(),
-        scope.client_id(),
-        server_id,
-        name,
-        server.enrollment().key(),
-        Json(server.parameters()) as _,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row)
-}
-
-pub async fn delete_server(db: &mut PgConnection, scope: &Scope, server_id: Uuid) -> Result<(), DomainError> {
-    sqlx::query!(
-        "delete from mdm_servers where organisation_id = $1 and ($2::uuid is null or client_id = $2) and mdm_server_id = $3",
-        scope.organisation_id(),
-        scope.client_id(),
-        server_id,
     )
     .execute(db)
     .await?;

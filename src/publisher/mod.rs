@@ -14,7 +14,11 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use sqlx::{PgPool, postgres::PgListener};
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{
+    sync::Notify,
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use entry::{UnreadableRow, preview_entry};
@@ -30,7 +34,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The change log is kept for an hour: who was away for longer than this loads everything.
 const TRUSTED_GAP: Duration = Duration::from_secs(30 * 60);
 /// Records that one blocking task publishes: opening keys is work for all cores.
-const CHUNK: usize = 1_000;
+const CHUNK: usize = 500;
+/// Such tasks at a time.
+const WORKERS: usize = 2;
 
 pub struct Publisher {
     pool: PgPool,
@@ -86,6 +92,10 @@ impl Publisher {
             while let Some(chunk) = records.try_next().await.map_err(|error| error.1)? {
                 hostnames.extend(chunk.iter().map(|record| record.hostname.clone()));
                 self.snapshot.put(&chunk);
+                // As many at work as there are cores: more would only hold more records in memory.
+                if tasks.len() >= WORKERS {
+                    finished(tasks.join_next().await)?;
+                }
                 let targets = self.targets.clone();
                 tasks.spawn_blocking(move || chunk.into_iter().for_each(|record| targets.publish(record)));
             }
@@ -95,8 +105,8 @@ impl Publisher {
         self.snapshot.put(&own);
         self.snapshot.finish();
         own.into_iter().for_each(|record| self.targets.publish(record));
-        while let Some(published) = tasks.join_next().await {
-            published.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?;
+        while !tasks.is_empty() {
+            finished(tasks.join_next().await)?;
         }
         self.targets.retain(|hostname| hostnames.contains(hostname));
         self.position = Some(Position {
@@ -219,6 +229,12 @@ impl Publisher {
         listener.listen("signpost_directory").await.ok()?;
         Some(listener)
     }
+}
+
+/// A task that panicked is an error of the load.
+fn finished(task: Option<Result<(), JoinError>>) -> Result<(), sqlx::Error> {
+    let failed = |error| sqlx::Error::Io(std::io::Error::other(error));
+    task.transpose().map(drop).map_err(failed)
 }
 
 /// Returns when something was announced. A listener that lost its connection is dropped; polling goes on.

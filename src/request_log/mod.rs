@@ -8,6 +8,8 @@ pub mod shipper;
 pub mod spool;
 pub mod store;
 
+use std::cmp::Ordering;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -40,19 +42,25 @@ pub struct Filter {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// By what a summary is grouped. Counts are kept by the hour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Grouping {
-    pub model_family: bool,
-    pub domain: bool,
-    pub outcome: bool,
-    pub time: Option<Step>,
-}
-
+/// By what a summary is grouped, and ordered. Counts are kept by the hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Group {
+    ModelFamily,
+    Domain,
+    Outcome,
     Hour,
     Day,
+}
+
+impl Group {
+    fn compare(self, a: &SummaryRow, b: &SummaryRow) -> Ordering {
+        match self {
+            Self::ModelFamily => a.model_family.cmp(&b.model_family),
+            Self::Domain => a.hostname.cmp(&b.hostname),
+            Self::Outcome => a.outcome.cmp(&b.outcome),
+            Self::Hour | Self::Day => a.time.cmp(&b.time),
+        }
+    }
 }
 
 /// One line of a summary: what was not grouped by is `None`.

@@ -24,9 +24,9 @@ use super::{
 /// Between two looks at an empty spool.
 const IDLE: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
-/// While there is a backlog, shipping rests three times as long as it works: devices come first on a
-/// busy machine, and the spool waits on disk.
-const REST: u32 = 3;
+/// While requests come in faster than they are shipped, shipping rests this many times as long as it
+/// works: devices come first on a busy machine, and the spool waits on disk.
+const REST: u32 = 9;
 
 pub struct Shipper {
     pool: PgPool,
@@ -85,11 +85,15 @@ impl Shipper {
     /// Ships until `cancel`. Neither a spool nor a database that fails ends it: it tries again.
     pub async fn run(&self, cancel: CancellationToken) {
         let mut is_failing = false;
+        let mut written = self.spool.written();
         loop {
-            let started = Instant::now();
+            let (started, shipped) = (Instant::now(), self.shipped());
             let result = self.ship_next().await;
+            let before = std::mem::replace(&mut written, self.spool.written());
+            let is_falling_behind = written - before > self.shipped() - shipped;
             let pause = match &result {
-                Ok(true) => (started.elapsed() * REST).min(RETRY),
+                Ok(true) if is_falling_behind => (started.elapsed() * REST).min(RETRY),
+                Ok(true) => Duration::ZERO,
                 Ok(false) => IDLE,
                 Err(error) => {
                     if !is_failing {

@@ -25,7 +25,7 @@ const SEGMENT: u64 = 8 * 1024 * 1024;
 const MAX_BACKLOG: u64 = 1024 * 1024 * 1024;
 const TICK: Duration = Duration::from_millis(25);
 /// Records in one frame: what a shipper takes at once.
-pub const BATCH: usize = 2_000;
+pub const BATCH: usize = 4_000;
 
 /// A place in the spool: a segment and the byte in it where the next frame starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +41,7 @@ pub struct Spool {
     stopping: AtomicBool,
     bytes: AtomicU64,
     dropped: AtomicU64,
+    written: AtomicU64,
 }
 
 impl Spool {
@@ -67,6 +68,7 @@ impl Spool {
             stopping: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            written: AtomicU64::new(0),
         };
         let bytes = spool.segments()?.into_iter().map(|(_, length)| length).sum();
         spool.bytes.store(bytes, Ordering::Relaxed);
@@ -83,6 +85,12 @@ impl Spool {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Records written since the start.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Records that found no room.
@@ -253,6 +261,7 @@ impl Writer {
         self.file.write_all(&frame)?;
         self.length += length;
         spool.bytes.fetch_add(length, Ordering::Relaxed);
+        spool.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -1,12 +1,12 @@
 //! Every statement on the request log.
-use std::collections::HashMap;
+use std::{cmp::Ordering, collections::HashMap};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::{
-    Filter, Grouping, Request, Step, SummaryRow,
+    Filter, Group, Request, SummaryRow,
     record::{Label, Row},
     shipper::{CountKey, time},
     spool::Position,
@@ -189,19 +189,20 @@ pub async fn list(
     .await
 }
 
-/// Counts of the hours from `since` to `until`, largest group order: time, then names.
+/// Counts of the hours from `since` to `until`, grouped and ordered by `groups`.
 pub async fn summarise(
     db: &mut PgConnection,
     scope: &Scope,
-    by: Grouping,
+    groups: &[Group],
     since: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Vec<SummaryRow>, sqlx::Error> {
-    let step = by.time.map(|step| match step {
-        Step::Hour => "hour",
-        Step::Day => "day",
-    });
-    sqlx::query_as!(
+    let step = match groups.iter().find(|group| matches!(group, Group::Hour | Group::Day)) {
+        Some(Group::Hour) => Some("hour"),
+        Some(_) => Some("day"),
+        None => None,
+    };
+    let mut rows = sqlx::query_as!(
         SummaryRow,
         r#"select case when $3 then model_family end as model_family,
                   case when $4 then hostname end as hostname,
@@ -211,17 +212,24 @@ pub async fn summarise(
              from request_counts
             where organisation_id = $1 and ($2::uuid is null or client_id = $2)
               and hour >= $7 and hour < $8
-            group by 1, 2, 3, 4
-            order by 4, 2, 1, 3"#,
+            group by 1, 2, 3, 4"#,
         scope.organisation_id(),
         scope.client_id(),
-        by.model_family,
-        by.domain,
-        by.outcome,
+        groups.contains(&Group::ModelFamily),
+        groups.contains(&Group::Domain),
+        groups.contains(&Group::Outcome),
         step,
         since,
         until,
     )
     .fetch_all(db)
-    .await
+    .await?;
+    rows.sort_by(|a, b| {
+        groups
+            .iter()
+            .map(|group| group.compare(a, b))
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
+    });
+    Ok(rows)
 }

@@ -86,6 +86,7 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
     let server = HttpServer::new(move || {
         App::new()
             .app_data(api.clone())
+            .configure(api::document)
             .into_utoipa_app()
             .configure(api::routes)
             .into_app()

@@ -1,10 +1,12 @@
 //! MDM servers: one MDM tenant of a client each.
+pub mod store;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DomainError, store};
+use super::DomainError;
 use crate::{
     accounts::{ClientScope, Scope},
     audit,
@@ -69,7 +71,7 @@ pub async fn create(
     server: vendors::Server,
 ) -> Result<MdmServer, DomainError> {
     let name = name.map_or_else(|| server.vendor().name().to_owned(), Name::into_string);
-    let stored = store::insert_server(db, scope, &name, &server).await?;
+    let stored = store::insert(db, scope, &name, &server).await?;
     record(
         db,
         scope.scope(),
@@ -88,7 +90,7 @@ pub async fn find_or_create(
     scope: &ClientScope,
     server: vendors::Server,
 ) -> Result<Uuid, DomainError> {
-    match store::find_same_server(db, scope, &server).await? {
+    match store::find_same(db, scope, &server).await? {
         Some(server_id) => Ok(server_id),
         None => create(db, scope, None, server).await.map(|created| created.id),
     }
@@ -104,7 +106,7 @@ pub async fn update(
 ) -> Result<MdmServer, DomainError> {
     let name = name.map_or_else(|| before.name.clone(), Name::into_string);
     let server = server.as_ref().unwrap_or(&before.server);
-    let stored = store::update_server(db, scope, before.id, &name, server)
+    let stored = store::update(db, scope, before.id, &name, server)
         .await?
         .ok_or(DomainError::ServerNotFound)?;
     let details = json!({ "name": { "from": before.name, "to": name }, "base_url": { "from": before.server.base_url(), "to": server.base_url() } });
@@ -114,7 +116,7 @@ pub async fn update(
 
 /// Deletes a server that no policy names.
 pub async fn delete(db: &mut PgConnection, scope: &Scope, server: &MdmServer) -> Result<(), DomainError> {
-    store::delete_server(db, scope, server.id).await?;
+    store::delete(db, scope, server.id).await?;
     let subject = audit::Subject {
         kind: "mdm_server",
         id: server.id,

@@ -1,0 +1,131 @@
+//! Every statement on MDM servers.
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use super::StoredServer;
+use crate::{
+    accounts::{ClientScope, Scope},
+    domains::DomainError,
+    vendors::Server,
+};
+
+pub async fn insert(
+    db: &mut PgConnection,
+    scope: &ClientScope,
+    name: &str,
+    server: &Server,
+) -> Result<StoredServer, DomainError> {
+    let row = sqlx::query_as!(
+        StoredServer,
+        "insert into mdm_servers (mdm_server_id, organisation_id, client_id, name, vendor, enrollment, parameters)
+         values ($1, $2, $3, $4, $5, $6, $7)
+         returning mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at",
+        Uuid::now_v7(),
+        scope.organisation_id(),
+        scope.client_id(),
+        name,
+        server.vendor().key(),
+        server.enrollment().key(),
+        Json(server.parameters()) as _,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row)
+}
+
+pub async fn find_same(
+    db: &mut PgConnection,
+    scope: &ClientScope,
+    server: &Server,
+) -> Result<Option<Uuid>, DomainError> {
+    let id = sqlx::query_scalar!(
+        "select mdm_server_id from mdm_servers
+          where organisation_id = $1 and client_id = $2 and vendor = $3 and enrollment = $4 and parameters = $5
+          order by mdm_server_id limit 1",
+        scope.organisation_id(),
+        scope.client_id(),
+        server.vendor().key(),
+        server.enrollment().key(),
+        Json(server.parameters()) as _,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(id)
+}
+
+pub async fn find(db: &mut PgConnection, scope: &Scope, server_id: Uuid) -> Result<Option<StoredServer>, DomainError> {
+    let row = sqlx::query_as!(
+        StoredServer,
+        "select mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at
+           from mdm_servers
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and mdm_server_id = $3",
+        scope.organisation_id(),
+        scope.client_id(),
+        server_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row)
+}
+
+pub async fn list(
+    db: &mut PgConnection,
+    scope: &Scope,
+    client_id: Option<Uuid>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<StoredServer>, DomainError> {
+    let rows = sqlx::query_as!(
+        StoredServer,
+        "select mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at
+           from mdm_servers
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2)
+            and ($3::uuid is null or client_id = $3)
+            and ($4::uuid is null or mdm_server_id > $4)
+          order by mdm_server_id limit $5",
+        scope.organisation_id(),
+        scope.client_id(),
+        client_id,
+        after,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows)
+}
+
+pub async fn update(
+    db: &mut PgConnection,
+    scope: &Scope,
+    server_id: Uuid,
+    name: &str,
+    server: &Server,
+) -> Result<Option<StoredServer>, DomainError> {
+    let row = sqlx::query_as!(
+        StoredServer,
+        "update mdm_servers set name = $4, enrollment = $5, parameters = $6
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and mdm_server_id = $3
+         returning mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at",
+        scope.organisation_id(),
+        scope.client_id(),
+        server_id,
+        name,
+        server.enrollment().key(),
+        Json(server.parameters()) as _,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row)
+}
+
+pub async fn delete(db: &mut PgConnection, scope: &Scope, server_id: Uuid) -> Result<(), DomainError> {
+    sqlx::query!(
+        "delete from mdm_servers where organisation_id = $1 and ($2::uuid is null or client_id = $2) and mdm_server_id = $3",
+        scope.organisation_id(),
+        scope.client_id(),
+        server_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
