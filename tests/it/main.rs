@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "a test that can not go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a test that can not go on has failed"
+)]
 //! The whole server over a database of each test's own. A test's name is the rule it holds.
 mod app;
+mod openapi;
 mod smoke;
