@@ -25,7 +25,7 @@ pub mod vendors;
 
 use std::{net::IpAddr, sync::Arc};
 
-use actix_web::{middleware::from_fn, web};
+use actix_web::{Resource, Route, middleware::from_fn, web};
 use sqlx::PgPool;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -43,7 +43,8 @@ pub struct Api {
     pub limits: RateLimits,
 }
 
-/// Every operation, one line each. What is listed here is what OpenAPI shows.
+/// Every operation, one line each. What is listed here is what OpenAPI shows. A path that could be read as
+/// `…/{id}` is followed by a line that keeps its wrong methods from being taken for calls with that id.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(
         utoipa_actix_web::scope("/api/v1")
@@ -57,12 +58,14 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(mdm_servers::list_mdm_servers)
             .service(mdm_servers::create_mdm_server)
             .service(mdm_servers::parse_document)
+            .route("/mdm-servers/parse", web::to(openapi::no_such_operation))
             .service(mdm_servers::find_mdm_server)
             .service(mdm_servers::update_mdm_server)
             .service(mdm_servers::delete_mdm_server)
             .service(domains::list_domains)
             .service(domains::create_domain)
             .service(imports::import_domains)
+            .route("/domains/import", web::to(openapi::no_such_operation))
             .service(domains::find_domain)
             .service(domains::update_domain)
             .service(domains::delete_domain)
@@ -83,16 +86,17 @@ pub fn routes(config: &mut ServiceConfig) {
     );
 }
 
-/// The one path below `/api/v1` that needs no token; to be configured before [`routes`], whose scope takes the rest.
-pub fn document(config: &mut web::ServiceConfig) {
-    config.route("/api/v1/openapi.json", web::get().to(openapi::document));
-}
-
-/// What the portal host answers besides the API.
+/// What the portal host answers besides the API. Comes before [`routes`], whose scope takes every path below it.
 pub fn pages(config: &mut web::ServiceConfig) {
     config
-        .route("/docs", web::get().to(docs::page))
-        .route("/static/app.css", web::get().to(docs::stylesheet))
-        .route("/", web::get().to(docs::front_page))
+        .service(page("/api/v1/openapi.json", web::get().to(openapi::document)))
+        .service(page("/docs", web::get().to(docs::page)))
+        .service(page("/static/app.css", web::get().to(docs::stylesheet)))
+        .service(page("/", web::get().to(docs::front_page)))
         .default_service(web::to(|| async { Problem::no_such_page() }));
+}
+
+fn page(path: &str, get: Route) -> Resource {
+    let wrong_method = || async { Problem::method_not_allowed("GET, HEAD") };
+    web::resource(path).route(get).default_service(web::to(wrong_method))
 }

@@ -86,11 +86,10 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
     let server = HttpServer::new(move || {
         App::new()
             .app_data(api.clone())
-            .configure(api::document)
+            .configure(api::pages)
             .into_utoipa_app()
             .configure(api::routes)
             .into_app()
-            .configure(api::pages)
             .wrap(from_fn(request_id::with_request_id))
             .wrap(door.clone())
     })

@@ -48,7 +48,7 @@ pub struct Running {
     tasks: Tasks,
     ready: Arc<AtomicBool>,
     handles: Vec<ServerHandle>,
-    spool: Arc<Spool>,
+    spool: StopOnDrop,
     spool_thread: tokio::task::JoinHandle<std::io::Result<()>>,
     shipper: Arc<Shipper>,
     installation: Arc<Installation>,
@@ -140,6 +140,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         edge_host: settings.edge_host.as_str().into(),
     };
     let mut tasks = Tasks::default();
+    let stop = StopOnDrop(spool.clone());
     let spool_thread = tokio::task::spawn_blocking({
         let (spool, queue) = (spool.clone(), discovery.queue.clone());
         move || spool.run(&queue)
@@ -174,7 +175,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         tasks,
         ready,
         handles,
-        spool,
+        spool: stop,
         spool_thread,
         shipper,
         installation,
@@ -182,6 +183,15 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         discovery,
         resolver,
     })
+}
+
+/// Ends the spool's thread also when a start fails half-way: the runtime waits for that thread.
+struct StopOnDrop(Arc<Spool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 /// The half that answers devices, from memory only.
@@ -288,7 +298,7 @@ impl Running {
         if tokio::time::timeout(GRACE, stopped).await.is_err() {
             tracing::warn!("requests in flight were cut off");
         }
-        self.spool.stop();
+        self.spool.0.stop();
         if !self.spool_thread.is_finished() {
             self.spool_thread.await.context("the request log")??;
         }

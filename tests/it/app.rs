@@ -1,5 +1,10 @@
 //! The real server on free ports, and the people who use it.
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use signpost::{
@@ -12,6 +17,7 @@ use signpost::{
 use sqlx::PgPool;
 
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+pub const JSON: (&str, &str) = ("content-type", "application/json");
 pub const WELL_KNOWN: &str = "/.well-known/com.apple.remotemanagement";
 
 /// A server with a state directory of its own.
@@ -46,6 +52,36 @@ impl Answer {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The problem that this answer is, with everything that a problem has.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status, status, "{code} was expected: {}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let problem = self.json();
+        assert_eq!(
+            (&problem["code"], &problem["status"]),
+            (&json!(code), &json!(status)),
+            "{problem}"
+        );
+        for member in ["type", "title", "detail", "request_id"] {
+            let text = problem[member].as_str().unwrap_or_default();
+            assert!(!text.is_empty(), "{member} is missing: {problem}");
+        }
+        assert_eq!(self.header("x-request-id"), problem["request_id"].as_str());
+        problem
+    }
+
+    /// The pointers of what is invalid.
+    #[track_caller]
+    pub fn pointers(&self) -> Vec<String> {
+        let problem = self.problem(422, "invalid");
+        let errors = problem["errors"].as_array().unwrap();
+        errors
+            .iter()
+            .map(|error| error["pointer"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     pub async fn of(response: reqwest::Response) -> Self {
@@ -121,6 +157,11 @@ impl TestApp {
         self.program(created.organisation_id, created.token.expose())
     }
 
+    /// Somebody without a token.
+    pub fn anonymous(&self) -> Msp {
+        self.program(uuid::Uuid::nil(), "")
+    }
+
     /// Somebody with this token.
     pub fn program(&self, organisation_id: uuid::Uuid, token: &str) -> Msp {
         let client = reqwest::Client::builder()
@@ -177,15 +218,28 @@ impl Msp {
     }
 
     pub async fn call_with(&self, method: &str, path: &str, body: Option<Value>, headers: &[(&str, &str)]) -> Answer {
-        let mut request = self
-            .client
-            .request(method.parse().unwrap(), format!("{}{path}", self.base))
-            .bearer_auth(&self.token);
+        let Some(body) = body else {
+            return self.send(method, path, "", headers).await;
+        };
+        let headers: Vec<_> = [JSON].iter().chain(headers).copied().collect();
+        self.send(method, path, body.to_string(), &headers).await
+    }
+
+    /// The body as it stands, whatever it is.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let url = format!("{}{path}", self.base);
+        let mut request = self.client.request(method.parse().unwrap(), url).body(body);
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
-        }
-        if let Some(body) = body {
-            request = request.json(&body);
         }
         Answer::of(request.send().await.unwrap()).await
     }
@@ -231,4 +285,18 @@ pub fn intune_document() -> String {
     format!(
         r#"{{"Servers":[{{"Version":"mdm-byod","BaseURL":"https://manage.microsoft.com/EnrollmentServer/PostReportDeviceInfoForUEV2?aadTenantId={TENANT}"}}]}}"#
     )
+}
+
+/// Sends these bytes and no more. The beginning of the answer, which must come within five seconds.
+pub async fn raw(address: SocketAddr, request: impl Into<Vec<u8>>) -> String {
+    let request = request.into();
+    let exchange = move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(&request).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut answer = vec![0; 16 * 1024];
+        let length = stream.read(&mut answer).expect("an answer within five seconds");
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    };
+    tokio::task::spawn_blocking(exchange).await.unwrap()
 }

@@ -5,4 +5,5 @@
 )]
 //! The whole server over a database of each test's own. A test's name is the rule it holds.
 mod app;
+mod openapi;
 mod smoke;
