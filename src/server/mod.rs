@@ -48,13 +48,23 @@ pub struct Running {
     tasks: Tasks,
     ready: Arc<AtomicBool>,
     handles: Vec<ServerHandle>,
-    spool: Arc<Spool>,
+    spool: SpoolGuard,
     spool_thread: tokio::task::JoinHandle<std::io::Result<()>>,
     shipper: Arc<Shipper>,
     installation: Arc<Installation>,
     pub addresses: Addresses,
     discovery: Arc<Discovery>,
     resolver: Arc<Resolver>,
+}
+
+/// Lets the spool's thread end with whatever ends the server, also a failed start: a runtime waits for
+/// its threads.
+struct SpoolGuard(Arc<Spool>);
+
+impl Drop for SpoolGuard {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 /// Where the listeners are; with port 0 in the settings, the port that was given.
@@ -140,8 +150,9 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         edge_host: settings.edge_host.as_str().into(),
     };
     let mut tasks = Tasks::default();
+    let spool = SpoolGuard(spool);
     let spool_thread = tokio::task::spawn_blocking({
-        let (spool, queue) = (spool.clone(), discovery.queue.clone());
+        let (spool, queue) = (spool.0.clone(), discovery.queue.clone());
         move || spool.run(&queue)
     });
     let obtainer = Arc::new(Obtainer {
@@ -288,7 +299,7 @@ impl Running {
         if tokio::time::timeout(GRACE, stopped).await.is_err() {
             tracing::warn!("requests in flight were cut off");
         }
-        self.spool.stop();
+        self.spool.0.stop();
         if !self.spool_thread.is_finished() {
             self.spool_thread.await.context("the request log")??;
         }
