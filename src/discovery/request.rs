@@ -83,7 +83,13 @@ pub fn host<'b>(head: &RequestHead, buffer: &'b mut HostBuffer) -> Result<Host<'
         {
             return Err(BadAuthority);
         }
-        (Some(target), _) => target,
+        (Some(target), Some(field)) => {
+            // Not obeyed, and yet it must be one (RFC 9112 §3.2).
+            parse_host(field.as_bytes(), buffer)?;
+            target
+        }
+        (Some(_), None) if head.version == Version::HTTP_11 => return Err(BadAuthority),
+        (Some(target), None) => target,
         (None, Some(field)) => field.as_bytes(),
         (None, None) => return Err(BadAuthority),
     };
