@@ -5,8 +5,7 @@ use crate::{
     accounts::{
         Operator, clients,
         organisations::{self, OrganisationError},
-        store as accounts_store,
-        token::TokenText,
+        token::{self, TokenText},
     },
     domains::{self, Connection, Default, DomainError, NewDomain, OwnHosts},
     hostname::Hostname,
@@ -73,8 +72,8 @@ pub enum DemoError {
 pub async fn fill(pool: &PgPool, keyring: &Keyring, own: &OwnHosts) -> Result<TokenText, DemoError> {
     let operator = Operator::at_the_command_line();
     let mut tx = pool.begin().await?;
-    let token = TokenText::from_seed(keyring.derive("demo token"));
-    let organisation_id = match accounts_store::find_organisation_by_name(&mut tx, operator, ORGANISATION).await? {
+    let text = TokenText::from_seed(keyring.derive("demo token"));
+    let organisation_id = match organisations::store::find_by_name(&mut tx, operator, ORGANISATION).await? {
         Some(id) => id,
         None => {
             organisations::create(&mut tx, operator, keyring, ORGANISATION, "demo@signpost.example")
@@ -83,7 +82,7 @@ pub async fn fill(pool: &PgPool, keyring: &Keyring, own: &OwnHosts) -> Result<To
         }
     };
     let scope = operator.scope(organisation_id);
-    accounts_store::upsert_demo_token(&mut tx, &scope, &token).await?;
+    token::store::upsert_demo(&mut tx, &scope, &text).await?;
     for example in EXAMPLES {
         let Ok(hostname) = Hostname::parse(example.hostname) else {
             continue;
@@ -102,7 +101,7 @@ pub async fn fill(pool: &PgPool, keyring: &Keyring, own: &OwnHosts) -> Result<To
         }
     }
     tx.commit().await?;
-    Ok(token)
+    Ok(text)
 }
 
 async fn register(

@@ -124,3 +124,11 @@ pub async fn obtain_certificates(
         }
     }
 }
+
+/// Lets the rate limits forget tokens that no longer call.
+pub async fn forget_callers(api: actix_web::web::Data<crate::api::Api>, cancel: CancellationToken) {
+    const EVERY: Duration = Duration::from_secs(3600);
+    while tokio::time::timeout(EVERY, cancel.cancelled()).await.is_err() {
+        api.limits.shrink();
+    }
+}

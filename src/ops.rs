@@ -19,7 +19,10 @@ use crate::{
 pub struct Ops {
     pub registry: Registry,
     pub gauges: Gauges,
+    /// From the start of the listeners until they are to stop.
     pub ready: Arc<AtomicBool>,
+    /// An empty directory would send every device to Apple.
+    pub is_filled: Arc<AtomicBool>,
     pub discovery: Arc<Discovery>,
     pub resolver: Arc<Resolver>,
     pub spool: Arc<Spool>,
@@ -40,7 +43,7 @@ async fn health() -> &'static str {
 
 /// Ready once the directory is filled, also without a database; not any more once it is told to stop.
 async fn readiness(ops: web::Data<Ops>) -> HttpResponse {
-    match ops.ready.load(Ordering::Acquire) {
+    match ops.ready.load(Ordering::Acquire) && ops.is_filled.load(Ordering::Acquire) {
         true => HttpResponse::Ok().body("ready\n"),
         false => HttpResponse::ServiceUnavailable()
             .body("not ready: the directory is not loaded, or the process is stopping\n"),

@@ -2,7 +2,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::store;
+use super::clients;
 
 /// What a token may do, as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,7 +133,7 @@ impl Scope {
 
     /// Narrows the scope to one client. One that the caller may not see is `NotFound`.
     pub async fn client(&self, db: &mut PgConnection, client_id: Uuid) -> Result<ClientScope, AccessError> {
-        match store::client_exists(db, self, client_id).await? {
+        match clients::store::exists(db, self, client_id).await? {
             true => Ok(ClientScope {
                 scope: self.clone(),
                 client_id,

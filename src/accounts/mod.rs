@@ -5,7 +5,6 @@
 mod actor;
 pub mod clients;
 pub mod organisations;
-pub mod store;
 pub mod token;
 
 pub use actor::{AccessError, Actor, By, ClientScope, Operator, Permission, Scope};

@@ -13,7 +13,10 @@ use actix_web::{
 };
 
 use super::{Api, problem::Problem};
-use crate::accounts::{AccessError, Actor, store, token::TokenText};
+use crate::accounts::{
+    AccessError, Actor,
+    token::{TokenText, store},
+};
 
 pub async fn authenticate(
     api: web::Data<Api>,
@@ -44,7 +47,7 @@ async fn actor_of(api: &Api, request: &HttpRequest) -> Result<Actor, AccessError
     let actor = store::find_actor(&mut db, &token, now)
         .await?
         .ok_or(AccessError::Unauthenticated)?;
-    store::touch_token(&mut db, &actor, now).await?;
+    store::touch(&mut db, &actor, now).await?;
     Ok(actor)
 }
 

@@ -15,8 +15,7 @@ use super::{
 use crate::{
     accounts::{
         Actor, Permission, Scope,
-        clients::{self, Client, ClientError},
-        store,
+        clients::{self, Client, ClientError, store},
     },
     input::{FieldError, Name},
 };
@@ -100,7 +99,7 @@ pub async fn list_clients(
     let scope = actor.scope(Permission::DomainsRead)?;
     let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
     let mut db = api.pool.acquire().await?;
-    let rows = store::list_clients(&mut db, &scope, window.after, window.fetch()).await?;
+    let rows = store::list(&mut db, &scope, window.after, window.fetch()).await?;
     Ok(web::Json(window.page(rows, |client| client.id, ClientBody::from)))
 }
 
@@ -200,7 +199,7 @@ pub async fn delete_client(actor: Actor, api: web::Data<Api>, id: web::Path<Stri
 
 async fn find(db: &mut PgConnection, scope: &Scope, id: &str) -> Result<Client, Problem> {
     let id = id.parse().map_err(|_| ClientError::NotFound)?;
-    Ok(store::find_client(db, scope, id).await?.ok_or(ClientError::NotFound)?)
+    Ok(store::find(db, scope, id).await?.ok_or(ClientError::NotFound)?)
 }
 
 fn parse_name(text: &str) -> Result<Name, Problem> {

@@ -1,8 +1,6 @@
 //! Domains: registering, changing, deleting, and what a device would get.
-use std::collections::HashMap;
-
 use actix_web::{HttpResponse, delete, get, patch, post, web};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -11,194 +9,21 @@ use super::{
     Api,
     body::{Body, present},
     domain_body::DomainBody,
-    mdm_servers::ServerInput,
+    domain_input::DomainInput,
     page::{Page, Params, Window, invalid_parameter},
     problem::Problem,
 };
 use crate::{
-    accounts::{Actor, ClientScope, Permission, Scope, clients},
-    discovery::{
-        handler::{self, Decision},
-        policy::Matched,
-        request::Query,
-    },
+    accounts::{Actor, Permission, Scope},
     domains::{
-        self, Change, Connection, Domain, DomainError, NewDomain,
-        policy::{Action, Policy, Rule, rules_errors},
-        servers,
+        self, Change, Connection, Domain, DomainError,
+        policy::Policy,
         status::{Status, status},
         store::{self, Filter},
     },
     hostname::Hostname,
-    input::{FieldError, Name, WebUrl},
-    publisher,
+    input::{FieldError, WebUrl},
 };
-
-/// A domain to be registered. One call is enough for a domain and its tenant.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"hostname": "contoso.com", "client_name": "Contoso", "server": {"vendor": "intune", "parameters": {"tenant_id": "11111111-2222-3333-4444-555555555555"}}}))]
-pub struct DomainInput {
-    hostname: String,
-    /// One of `client_id` and `client_name` is needed.
-    #[serde(default)]
-    client_id: Option<Uuid>,
-    /// A name that is new makes the client.
-    #[serde(default)]
-    client_name: Option<String>,
-    /// An MDM server of the client, that the policy's default serves.
-    #[serde(default)]
-    server_id: Option<Uuid>,
-    /// The same, described; one with the same parameters is used again.
-    #[serde(default)]
-    server: Option<ServerInput>,
-    /// `direct` (the default), `redirect` or `proxy`.
-    #[serde(default)]
-    connection: Option<String>,
-    /// Where people who open the domain in a browser are sent (direct only).
-    #[serde(default)]
-    website_url: Option<String>,
-    /// Instead of, or with the rules for, `server_id` or `server`.
-    #[serde(default)]
-    policy: Option<PolicyInput>,
-}
-
-/// A policy whose default may be left to `server_id` or `server`.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyInput {
-    #[serde(default)]
-    default: Option<Action>,
-    #[serde(default)]
-    rules: Vec<Rule>,
-}
-
-/// Which client a new domain belongs to.
-enum ClientChoice {
-    Id(Uuid),
-    Name(Name),
-}
-
-impl DomainInput {
-    #[must_use]
-    pub fn hostname(&self) -> &str {
-        &self.hostname
-    }
-
-    /// Registers it in `db`. Everything that can be said without the database is said at once.
-    pub async fn register(self, db: &mut PgConnection, api: &Api, scope: &Scope) -> Result<Domain, Problem> {
-        let (client, new) = self.parse().map_err(Problem::invalid)?;
-        let client = match client {
-            ClientChoice::Id(id) => client_of(db, scope, id).await?,
-            ClientChoice::Name(name) => clients::find_or_create(db, scope, name.as_str()).await?,
-        };
-        Ok(domains::register(db, &client, &api.own_hosts, new).await?)
-    }
-
-    fn parse(self) -> Result<(ClientChoice, NewDomain), Vec<FieldError>> {
-        let mut errors = Vec::new();
-        let mut note = |pointer: &str, detail: &dyn std::fmt::Display| errors.push(FieldError::new(pointer, detail));
-        let hostname = Hostname::parse(&self.hostname)
-            .inspect_err(|error| note("/hostname", error))
-            .ok();
-        let client = match (self.client_id, self.client_name.as_deref().map(Name::parse)) {
-            (Some(id), None) => Some(ClientChoice::Id(id)),
-            (None, Some(Ok(name))) => Some(ClientChoice::Name(name)),
-            (None, Some(Err(detail))) => {
-                note("/client_name", &detail);
-                None
-            }
-            (None, None) => {
-                note("/client_id", &"give client_id, or client_name");
-                None
-            }
-            (Some(_), Some(_)) => {
-                note("/client_name", &"give client_id or client_name, not both");
-                None
-            }
-        };
-        let connection = match self.connection.as_deref() {
-            None => Some(Connection::Direct),
-            Some(text) => {
-                let parsed = Connection::parse(text);
-                if parsed.is_none() {
-                    note("/connection", &"is not `direct`, `redirect` or `proxy`");
-                }
-                parsed
-            }
-        };
-        let website_url = self
-            .website_url
-            .as_deref()
-            .map(WebUrl::parse)
-            .transpose()
-            .inspect_err(|detail| note("/website_url", detail))
-            .ok();
-        let (policy_default, rules) = self
-            .policy
-            .map_or((None, Vec::new()), |policy| (policy.default, policy.rules));
-        let default = default_of(self.server_id, self.server, policy_default)
-            .map_err(|found| errors.extend(found))
-            .ok();
-        errors.extend(rules_errors(&rules).into_iter().map(|error| error.within("/policy")));
-        match (hostname, client, connection, website_url, default) {
-            (Some(hostname), Some(client), Some(connection), Some(website_url), Some(default)) if errors.is_empty() => {
-                Ok((
-                    client,
-                    NewDomain {
-                        hostname,
-                        connection,
-                        website_url,
-                        default,
-                        rules,
-                    },
-                ))
-            }
-            _ => Err(errors),
-        }
-    }
-}
-
-fn default_of(
-    server_id: Option<Uuid>,
-    server: Option<ServerInput>,
-    action: Option<Action>,
-) -> Result<domains::Default, Vec<FieldError>> {
-    match (server_id, server, action) {
-        (Some(id), None, None) => Ok(domains::Default::Server(id)),
-        (None, Some(server), None) => {
-            let configured = server.configure().map(domains::Default::NewServer);
-            configured.map_err(|errors| errors.into_iter().map(|error| error.within("/server")).collect())
-        }
-        (None, None, Some(action)) => {
-            let errors = Policy {
-                default: action.clone(),
-                rules: Vec::new(),
-            }
-            .errors();
-            let errors: Vec<_> = errors.into_iter().map(|error| error.within("/policy")).collect();
-            if errors.is_empty() {
-                Ok(domains::Default::Action(action))
-            } else {
-                Err(errors)
-            }
-        }
-        (None, None, None) => Err(vec![FieldError::new(
-            "/server",
-            "give server, server_id, or a policy with a default",
-        )]),
-        (Some(_), Some(_), _) => Err(vec![FieldError::new("/server", "give server or server_id, not both")]),
-        (_, _, Some(_)) => Err(vec![FieldError::new(
-            "/policy/default",
-            "give server or server_id, or a policy with a default: not both",
-        )]),
-    }
-}
-
-/// A client that the caller may not see is an error of the body, as it stands there.
-async fn client_of(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Result<ClientScope, Problem> {
-    Ok(scope.client(db, client_id).await?)
-}
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -433,98 +258,8 @@ pub async fn delete_domain(actor: Actor, api: web::Data<Api>, key: web::Path<Str
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PreviewParams {
-    #[param(example = "ada@contoso.com")]
-    user_identifier: Option<String>,
-    #[param(example = "Mac")]
-    model_family: Option<String>,
-}
-
-/// What a device would get.
-#[derive(Serialize, ToSchema)]
-pub struct Preview {
-    #[schema(example = 200)]
-    status: u16,
-    #[schema(example = "application/json")]
-    content_type: Option<&'static str>,
-    #[schema(value_type = Option<Object>)]
-    body: Option<serde_json::Value>,
-    /// Where it is redirected, with its query.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
-    /// `default` or `rule N`.
-    #[schema(example = "rule 1")]
-    matched: String,
-}
-
-/// Preview an answer
-///
-/// What a device would get once the domain is served. Makes no row in the request log.
-#[utoipa::path(
-    tag = "Domains",
-    params(("domain" = String, Path, description = "Its id or its hostname.", example = "contoso.com"), PreviewParams),
-    responses(
-        (status = 200, body = Preview, example = json!({"status": 200, "content_type": "application/json", "body": {"Servers": [{"Version": "mdm-byod", "BaseURL": "https://manage.microsoft.com/EnrollmentServer/PostReportDeviceInfoForUEV2?aadTenantId=11111111-2222-3333-4444-555555555555"}]}, "matched": "default"})),
-        (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem),
-    ),
-)]
-#[get("/domains/{domain}/preview")]
-pub async fn preview_domain(
-    actor: Actor,
-    api: web::Data<Api>,
-    key: web::Path<String>,
-    params: Params<PreviewParams>,
-) -> Result<web::Json<Preview>, Problem> {
-    let scope = actor.scope(Permission::DomainsRead)?;
-    let mut db = api.pool.acquire().await?;
-    let domain = find(&mut db, &scope, &key).await?;
-    let mut servers = HashMap::new();
-    for server_id in domain.policy.server_ids() {
-        let stored = servers::store::find(&mut db, &scope, server_id)
-            .await?
-            .ok_or(DomainError::ServerNotFound)?;
-        servers.insert(server_id, stored.configure()?.server);
-    }
-    let hostname = Hostname::parse(&domain.hostname).map_err(publisher::UnreadableRow::from)?;
-    let entry = publisher::preview_entry(hostname, &domain.policy, &servers)?;
-    let query = device_query(&params.0);
-    let parsed = Query::parse(&query);
-    Ok(web::Json(preview(
-        &handler::decide(&entry, parsed.asked.family(), parsed.user()),
-        &query,
-    )))
-}
-
-/// The query that a device would send.
-fn device_query(params: &PreviewParams) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    if let Some(user) = &params.user_identifier {
-        query.append_pair("user-identifier", user);
-    }
-    if let Some(family) = &params.model_family {
-        query.append_pair("model-family", family);
-    }
-    // A form's `+` is a space; discovery takes `+` as it stands.
-    query.finish().replace('+', "%20")
-}
-
-fn preview(decision: &Decision<'_>, query: &str) -> Preview {
-    Preview {
-        status: decision.status.as_u16(),
-        content_type: decision.body.map(|_| "application/json"),
-        body: decision.body.and_then(|body| serde_json::from_slice(body).ok()),
-        location: decision.location.map(|url| handler::with_query(url, query)),
-        matched: match decision.matched {
-            Matched::Default => "default".to_owned(),
-            Matched::Rule(index) => format!("rule {}", index + 1),
-        },
-    }
-}
-
-async fn find(db: &mut PgConnection, scope: &Scope, key: &str) -> Result<Domain, DomainError> {
+/// The domain that a path names, by its id or its hostname.
+pub async fn find(db: &mut PgConnection, scope: &Scope, key: &str) -> Result<Domain, DomainError> {
     let found = match (key.parse(), Hostname::parse(key)) {
         (Ok(id), _) => store::find(db, scope, id).await?,
         (Err(_), Ok(hostname)) => store::find_by_hostname(db, scope, &hostname).await?,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Api,
     body::Body,
-    domains::DomainInput,
+    domain_input::DomainInput,
     problem::{InvalidField, Problem},
 };
 use crate::{

@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::{
     Api,
-    body::{Body, escape},
+    body::Body,
     page::{Page, Params, Window},
     problem::Problem,
+    server_input::{ServerInput, configure, parse_enrollment},
 };
 use crate::{
     accounts::{Actor, Permission, Scope},
@@ -19,10 +20,10 @@ use crate::{
         servers::{self, MdmServer, store},
     },
     input::{FieldError, Name},
-    vendors::{self, Enrollment, Vendor},
+    vendors,
 };
 
-type Parameters = serde_json::Map<String, serde_json::Value>;
+pub type Parameters = serde_json::Map<String, serde_json::Value>;
 
 #[derive(Serialize, ToSchema)]
 pub struct MdmServerBody {
@@ -63,64 +64,12 @@ impl From<MdmServer> for MdmServerBody {
     }
 }
 
-fn address(server: &vendors::Server) -> String {
+/// Where the device is sent: to enroll, or (Ivanti) to ask.
+pub fn address(server: &vendors::Server) -> String {
     match server.answer() {
         vendors::Answer::Document { base_url, .. } => base_url.clone(),
         vendors::Answer::Redirect { url } => url.clone(),
     }
-}
-
-/// An MDM server as it is given: which vendor, and what the vendor's address needs.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServerInput {
-    #[schema(example = "intune")]
-    vendor: String,
-    #[serde(default)]
-    #[schema(value_type = Object, example = json!({"tenant_id": "11111111-2222-3333-4444-555555555555"}))]
-    parameters: Parameters,
-    /// `byod` or `adde`; the vendor's first if not given.
-    #[serde(default)]
-    #[schema(example = "byod")]
-    enrollment: Option<String>,
-}
-
-impl ServerInput {
-    /// Everything that is wrong with it, with pointers below it.
-    pub fn configure(&self) -> Result<vendors::Server, Vec<FieldError>> {
-        let Some(vendor) = Vendor::from_key(&self.vendor) else {
-            let known = Vendor::ALL.map(Vendor::key).join(", ");
-            return Err(vec![FieldError::new("/vendor", format_args!("is not one of {known}"))]);
-        };
-        let enrollment = self
-            .enrollment
-            .as_deref()
-            .map(parse_enrollment)
-            .transpose()
-            .map_err(|error| vec![error])?;
-        configure(vendor, enrollment, &self.parameters)
-    }
-}
-
-fn configure(
-    vendor: Vendor,
-    enrollment: Option<Enrollment>,
-    parameters: &Parameters,
-) -> Result<vendors::Server, Vec<FieldError>> {
-    vendors::configure(vendor, enrollment, parameters).map_err(|errors| {
-        let pointer = |parameter: &str| match parameter {
-            "" => "/enrollment".to_owned(),
-            name => format!("/parameters/{}", escape(name)),
-        };
-        errors
-            .into_iter()
-            .map(|error| FieldError::new(pointer(&error.parameter), error.detail))
-            .collect()
-    })
-}
-
-fn parse_enrollment(text: &str) -> Result<Enrollment, FieldError> {
-    Enrollment::from_key(text).ok_or_else(|| FieldError::new("/enrollment", "is not `byod` or `adde`"))
 }
 
 fn parse_name(text: Option<&str>) -> Result<Option<Name>, FieldError> {
@@ -237,54 +186,6 @@ pub async fn create_mdm_server(
     let created = servers::create(&mut tx, &client, name, server).await?;
     tx.commit().await?;
     Ok(HttpResponse::Created().json(MdmServerBody::from(created)))
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"document": "{\"Servers\":[{\"Version\":\"mdm-byod\",\"BaseURL\":\"https://acme.jamfcloud.com/servicediscoveryenrollment/v1/userenroll\"}]}"}))]
-pub struct PastedDocument {
-    /// The JSON that your MDM's console shows, as text.
-    document: String,
-}
-
-/// What a pasted document says.
-#[derive(Serialize, ToSchema)]
-pub struct RecognisedServer {
-    #[schema(example = "jamf_pro")]
-    vendor: &'static str,
-    #[schema(value_type = Object, example = json!({"host": "acme.jamfcloud.com"}))]
-    parameters: Parameters,
-    #[schema(example = "byod")]
-    enrollment: &'static str,
-    #[schema(example = "mdm-byod")]
-    version: &'static str,
-    base_url: String,
-}
-
-/// Read a discovery document
-///
-/// Finds the vendor, parameters and enrollment of the JSON that an MDM's console shows; `custom` if no vendor's address fits. Nothing is stored.
-#[utoipa::path(
-    tag = "MDM servers",
-    request_body = PastedDocument,
-    responses(
-        (status = 200, body = RecognisedServer, example = json!({"vendor": "jamf_pro", "parameters": {"host": "acme.jamfcloud.com"}, "enrollment": "byod", "version": "mdm-byod", "base_url": "https://acme.jamfcloud.com/servicediscoveryenrollment/v1/userenroll"})),
-        (status = 401, body = Problem), (status = 422, body = Problem),
-    ),
-)]
-#[post("/mdm-servers/parse")]
-pub async fn parse_document(actor: Actor, body: Body<PastedDocument>) -> Result<web::Json<RecognisedServer>, Problem> {
-    actor.scope(Permission::DomainsRead)?;
-    let body = body.read().await?;
-    let server = vendors::recognise(&body.document)
-        .map_err(|error| Problem::invalid(vec![FieldError::new("/document", error)]))?;
-    Ok(web::Json(RecognisedServer {
-        vendor: server.vendor().key(),
-        parameters: server.parameters().clone(),
-        enrollment: server.enrollment().key(),
-        version: server.version(),
-        base_url: address(&server),
-    }))
 }
 
 /// Show an MDM server

@@ -7,19 +7,24 @@ pub mod auth;
 pub mod body;
 pub mod clients;
 pub mod docs;
+pub mod documents;
 pub mod domain_body;
+pub mod domain_input;
 pub mod domains;
 pub mod exports;
+mod failures;
 pub mod idempotency;
 pub mod imports;
 pub mod mdm_servers;
 pub mod me;
 pub mod openapi;
 pub mod page;
+pub mod previews;
 pub mod problem;
 pub mod rate_limit;
 pub mod request_id;
 pub mod requests;
+pub mod server_input;
 pub mod tokens;
 pub mod vendors;
 
@@ -57,7 +62,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(clients::delete_client)
             .service(mdm_servers::list_mdm_servers)
             .service(mdm_servers::create_mdm_server)
-            .service(mdm_servers::parse_document)
+            .service(documents::parse_document)
             .route("/mdm-servers/parse", web::to(openapi::no_such_operation))
             .service(mdm_servers::find_mdm_server)
             .service(mdm_servers::update_mdm_server)
@@ -69,7 +74,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(domains::find_domain)
             .service(domains::update_domain)
             .service(domains::delete_domain)
-            .service(domains::preview_domain)
+            .service(previews::preview_domain)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
             .service(tokens::list_tokens)

@@ -1,4 +1,4 @@
-//! The one place that knows which failure is which HTTP status (RFC 9457).
+//! Problems as RFC 9457 defines them: the codes of the contract, and how one is answered.
 use std::fmt;
 
 use actix_web::{
@@ -8,13 +8,7 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{
-    accounts::{AccessError, clients::ClientError, token::TokenError},
-    domains::DomainError,
-    input::FieldError,
-    publisher::UnreadableRow,
-    sealed::SealError,
-};
+use crate::input::FieldError;
 
 /// What went wrong, as RFC 9457 defines it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -73,7 +67,7 @@ macro_rules! codes {
         /// Every code with its status and what it means.
         pub const CODES: &[(&str, StatusCode, &str)] = &[$(($code, StatusCode::$status, $title)),*];
         #[derive(Clone, Copy)]
-        enum Code { $($name),* }
+        pub(super) enum Code { $($name),* }
     };
 }
 
@@ -93,7 +87,7 @@ codes! {
 }
 
 impl Problem {
-    fn new(code: Code, detail: impl fmt::Display) -> Self {
+    pub(super) fn new(code: Code, detail: impl fmt::Display) -> Self {
         let (code, status, title) = CODES[code as usize];
         Self {
             kind: format!("/docs#{code}"),
@@ -199,7 +193,7 @@ impl Problem {
     }
 
     /// Logs the whole chain of causes once; the caller learns nothing of it.
-    fn internal(error: &dyn std::error::Error) -> Self {
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         let causes: Vec<_> = std::iter::successors(error.source(), |e| e.source())
             .map(ToString::to_string)
             .collect();
@@ -210,7 +204,7 @@ impl Problem {
         )
     }
 
-    fn database(error: &sqlx::Error) -> Self {
+    pub(super) fn database(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
                 tracing::warn!(%error, "the database is away");
@@ -268,73 +262,6 @@ impl Problem {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         response.json(self)
-    }
-}
-
-impl From<AccessError> for Problem {
-    fn from(error: AccessError) -> Self {
-        match &error {
-            AccessError::Unauthenticated => Self::new(Code::Unauthenticated, &error),
-            AccessError::Forbidden(_) => Self::new(Code::Forbidden, &error),
-            AccessError::NotFound => Self::new(Code::NotFound, &error),
-            AccessError::Database(source) => Self::database(source),
-        }
-    }
-}
-
-impl From<DomainError> for Problem {
-    fn from(error: DomainError) -> Self {
-        match &error {
-            DomainError::HostnameTaken(_) => Self::new(Code::HostnameTaken, &error),
-            DomainError::OwnHost(_) => Self::invalid(vec![FieldError::new("/hostname", &error)]),
-            DomainError::NotFound | DomainError::ServerNotFound => Self::new(Code::NotFound, &error),
-            DomainError::NoSuchServer(_) => Self::invalid(vec![FieldError::new("/policy", &error)]),
-            DomainError::ServerInUse => Self::new(Code::Conflict, &error),
-            DomainError::Stored(_) => Self::internal(&error),
-            DomainError::Database(source) => Self::database(source),
-        }
-    }
-}
-
-impl From<ClientError> for Problem {
-    fn from(error: ClientError) -> Self {
-        match &error {
-            ClientError::NotFound => Self::new(Code::NotFound, &error),
-            ClientError::NameTaken | ClientError::ExternalRefTaken | ClientError::NotEmpty => {
-                Self::new(Code::Conflict, &error)
-            }
-            ClientError::LimitedToOneClient => Self::new(Code::Forbidden, &error),
-            ClientError::Database(source) => Self::database(source),
-        }
-    }
-}
-
-impl From<TokenError> for Problem {
-    fn from(error: TokenError) -> Self {
-        match &error {
-            TokenError::NotFound => Self::new(Code::NotFound, &error),
-            TokenError::NoSuchClient => Self::invalid(vec![FieldError::new("/client_id", &error)]),
-            TokenError::TooMany => Self::new(Code::Conflict, &error),
-            TokenError::Database(source) => Self::database(source),
-        }
-    }
-}
-
-impl From<sqlx::Error> for Problem {
-    fn from(error: sqlx::Error) -> Self {
-        Self::database(&error)
-    }
-}
-
-impl From<UnreadableRow> for Problem {
-    fn from(error: UnreadableRow) -> Self {
-        Self::internal(&error)
-    }
-}
-
-impl From<SealError> for Problem {
-    fn from(error: SealError) -> Self {
-        Self::internal(&error)
     }
 }
 

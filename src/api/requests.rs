@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     accounts::{Actor, Permission},
-    discovery::{hit::Outcome, request::Asked},
+    discovery::{hit::Outcome, query::Asked},
     hostname::Hostname,
     request_log::{Filter, Group, Request, SummaryRow, store},
 };

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     accounts::{
-        Actor, Permission, store,
-        token::{self, ApiToken, NewToken, TokenError},
+        Actor, Permission,
+        token::{self, ApiToken, NewToken, TokenError, store},
     },
     input::{FieldError, Name},
 };
@@ -147,7 +147,7 @@ pub async fn list_tokens(
     let scope = actor.scope(Permission::OrganisationAdmin)?;
     let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
     let mut db = api.pool.acquire().await?;
-    let rows = store::list_tokens(&mut db, &scope, window.after, window.fetch()).await?;
+    let rows = store::list(&mut db, &scope, window.after, window.fetch()).await?;
     Ok(web::Json(window.page(rows, |token| token.id, TokenBody::from)))
 }
 

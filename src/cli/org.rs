@@ -4,7 +4,10 @@ use clap::Subcommand;
 use uuid::Uuid;
 
 use crate::{
-    accounts::{Operator, organisations, store},
+    accounts::{
+        Operator,
+        organisations::{self, store},
+    },
     server::Installation,
 };
 
@@ -47,7 +50,7 @@ pub async fn run(command: Org, installation: &Installation) -> Result<()> {
             );
         }
         Org::List => {
-            for organisation in store::list_organisations(&mut tx, operator).await? {
+            for organisation in store::list(&mut tx, operator).await? {
                 let state = if organisation.suspended_at.is_some() {
                     "suspended"
                 } else {
@@ -75,7 +78,7 @@ pub async fn run(command: Org, installation: &Installation) -> Result<()> {
 async fn find(db: &mut sqlx::PgConnection, operator: Operator, key: &str) -> Result<Uuid> {
     match key.parse() {
         Ok(id) => Ok(id),
-        Err(_) => store::find_organisation_by_name(db, operator, key)
+        Err(_) => store::find_by_name(db, operator, key)
             .await?
             .ok_or_else(|| anyhow!("there is no organisation `{key}`")),
     }

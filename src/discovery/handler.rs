@@ -18,7 +18,8 @@ use super::{
     hit::{About, Hit, Network, Outcome, Queue, Stranger, UserAgent},
     metrics::Metrics,
     policy::{Action, Answer, Matched},
-    request::{Asked, Connection, ModelFamily, Query},
+    query::{Asked, ModelFamily, Query},
+    request::Connection,
 };
 
 /// Where a device asks. [Apple, "Discover authentication servers"]

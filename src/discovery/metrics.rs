@@ -1,7 +1,7 @@
 //! The hot path's counters: handles taken once, so that counting is one atomic addition.
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
-use super::{hit::Outcome, request::Asked};
+use super::{hit::Outcome, query::Asked};
 
 pub struct Metrics {
     requests: [[IntCounter; Asked::ALL.len()]; Outcome::ALL.len()],

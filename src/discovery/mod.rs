@@ -11,4 +11,5 @@ pub mod handler;
 pub mod hit;
 pub mod metrics;
 pub mod policy;
+pub mod query;
 pub mod request;

@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::request::ModelFamily;
+use super::query::ModelFamily;
 
 /// What a domain answers, in the order in which it decides.
 pub struct Policy {

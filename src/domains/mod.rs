@@ -1,5 +1,6 @@
 //! The registry of hostnames: which client claims each, what it answers, and what is to be done
 //! until it does. Knows nothing of HTTP or HTML.
+mod own_hosts;
 pub mod ownership;
 pub mod policy;
 pub mod servers;
@@ -18,6 +19,7 @@ use crate::{
     input::WebUrl,
     vendors,
 };
+pub use own_hosts::OwnHosts;
 use policy::{Action, Policy, Rule};
 use store::Answering;
 
@@ -127,22 +129,6 @@ impl From<sqlx::Error> for DomainError {
             Some("policy_servers_server_fkey") => Self::ServerInUse,
             _ => Self::Database(error),
         }
-    }
-}
-
-/// The names that nobody may register because they are ours.
-pub struct OwnHosts {
-    pub portal: String,
-    pub edge: String,
-}
-
-impl OwnHosts {
-    /// A name of ours, or one below it (below a single label such as `localhost` is everybody's).
-    #[must_use]
-    pub fn contain(&self, hostname: &Hostname) -> bool {
-        [&self.portal, &self.edge]
-            .into_iter()
-            .any(|own| hostname.as_str() == own || own.contains('.') && hostname.is_within(own))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
         directory::{Entry, Organisation},
         document,
         policy::{Action, Answer, Pattern, Policy, Rule, When},
-        request::ModelFamily,
+        query::ModelFamily,
     },
     domains::{policy as stored, servers},
     hostname::{Hostname, HostnameError},

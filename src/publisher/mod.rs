@@ -10,7 +10,14 @@ pub mod snapshot;
 pub mod store;
 pub mod targets;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::TryStreamExt;
 use sqlx::{PgPool, postgres::PgListener};
@@ -45,6 +52,7 @@ pub struct Publisher {
     position: Option<Position>,
     /// Told when a hostname is served that has no certificate.
     certificate_wanted: Arc<Notify>,
+    is_filled: Arc<AtomicBool>,
 }
 
 /// How far the change log has been read.
@@ -65,7 +73,14 @@ impl Publisher {
             snapshot,
             position: None,
             certificate_wanted,
+            is_filled: Arc::default(),
         }
+    }
+
+    /// Whether the directory was ever filled, from the database or a snapshot.
+    #[must_use]
+    pub fn is_filled(&self) -> Arc<AtomicBool> {
+        self.is_filled.clone()
     }
 
     /// Publishes what the snapshot on disk holds, for a start without the database. Returns how many.
@@ -74,7 +89,9 @@ impl Publisher {
         let read = tokio::task::spawn_blocking(move || {
             snapshot::replay(&path, |record| targets.publish(record), |gone| targets.remove(gone))
         });
-        read.await.map_err(std::io::Error::other)?
+        let records = read.await.map_err(std::io::Error::other)??;
+        self.is_filled.store(records > 0, Ordering::Release);
+        Ok(records)
     }
 
     /// Loads everything from the database, and drops what is no longer there.
@@ -114,6 +131,7 @@ impl Publisher {
             seen: HashSet::new(),
             at: Instant::now(),
         });
+        self.is_filled.store(true, Ordering::Release);
         self.certificate_wanted.notify_one();
         Ok(())
     }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::discovery::{
     hit::{About, Hit, Outcome, Stranger, UserDigest},
-    request::Asked,
+    query::Asked,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

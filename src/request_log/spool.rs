@@ -269,7 +269,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::request::Asked;
+    use crate::discovery::query::Asked;
 
     fn drain_all(spool: &Spool) -> Vec<Record> {
         let mut position = Position { segment: 0, offset: 0 };

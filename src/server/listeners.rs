@@ -52,12 +52,6 @@ pub struct Public {
     pub resolver: Arc<Resolver>,
 }
 
-impl From<Api> for web::Data<Api> {
-    fn from(api: Api) -> Self {
-        Self::new(api)
-    }
-}
-
 /// Binds all addresses: one that is taken is an error before anything is started.
 pub fn bind(settings: &Settings) -> Result<Sockets> {
     let bind = |name: &str, address: SocketAddr| {

@@ -2,6 +2,8 @@
 //! start and to stop.
 mod installation;
 mod listeners;
+mod running;
+mod serving;
 
 use std::{
     path::Path,
@@ -9,10 +11,9 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use actix_web::dev::ServerHandle;
+use actix_web::web;
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use tokio::{
@@ -23,39 +24,23 @@ use tokio_util::sync::CancellationToken;
 
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
+pub use running::Running;
+use running::StopOnDrop;
+use serving::Serving;
 
 use crate::{
     api::{Api, rate_limit::RateLimits},
-    certificates::{Issuer, internal::InternalCa, obtain::Obtainer, resolver::Resolver},
+    certificates::obtain::Obtainer,
     config::{Certificates, Settings},
-    discovery::{directory::Directory, front_door::FrontDoor, handler::Discovery, hit::Queue, metrics::Metrics},
+    discovery::front_door::FrontDoor,
     domains::OwnHosts,
     jobs,
     ops::Ops,
-    publisher::{Publisher, snapshot::Snapshot, targets::Targets},
+    publisher::{Publisher, snapshot::Snapshot},
     request_log::{shipper::Shipper, spool::Spool},
-    sealed::Keyring,
     tasks::Tasks,
     telemetry::Gauges,
 };
-
-/// Requests in flight may take this long after the signal to stop, and the request log as long.
-const GRACE: Duration = Duration::from_secs(4);
-const FLUSH: Duration = Duration::from_secs(3);
-
-/// A server that answers.
-pub struct Running {
-    tasks: Tasks,
-    ready: Arc<AtomicBool>,
-    handles: Vec<ServerHandle>,
-    spool: StopOnDrop,
-    spool_thread: tokio::task::JoinHandle<std::io::Result<()>>,
-    shipper: Arc<Shipper>,
-    installation: Arc<Installation>,
-    pub addresses: Addresses,
-    discovery: Arc<Discovery>,
-    resolver: Arc<Resolver>,
-}
 
 /// Where the listeners are; with port 0 in the settings, the port that was given.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +90,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let snapshot = Snapshot::new(&settings.state_dir);
     let targets = serving.targets(&keyring);
     let mut publisher = Publisher::new(pool.clone(), targets, snapshot, certificate_wanted.clone());
+    let is_filled = publisher.is_filled();
     fill(&mut publisher, installation.is_database_there).await?;
 
     let Serving {
@@ -117,17 +103,18 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let api = Api {
+    let api = web::Data::new(Api {
         pool: installation.postgres.pool().clone(),
         keyring: keyring.clone(),
         own_hosts: own(settings),
         edge_addresses: settings.edge_addresses.clone(),
         limits: RateLimits::default(),
-    };
+    });
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
         registry,
         ready: ready.clone(),
+        is_filled,
         discovery: discovery.clone(),
         resolver: resolver.clone(),
         spool: spool.clone(),
@@ -158,12 +145,13 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     );
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
+    tasks.spawn("rate limits", jobs::forget_callers(api.clone(), tasks.cancel()));
     jobs::start(&mut tasks, &pool);
     let handles = listeners::open(
         sockets,
         Public {
             door,
-            api: api.into(),
+            api,
             resolver: resolver.clone(),
         },
         ops,
@@ -183,52 +171,6 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         discovery,
         resolver,
     })
-}
-
-/// Ends the spool's thread also when a start fails half-way: the runtime waits for that thread.
-struct StopOnDrop(Arc<Spool>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
-/// The half that answers devices, from memory only.
-struct Serving {
-    discovery: Arc<Discovery>,
-    resolver: Arc<Resolver>,
-    issuer: Arc<Issuer>,
-    own_hosts: Vec<String>,
-}
-
-impl Serving {
-    fn new(settings: &Settings, keyring: &Keyring, registry: &Registry) -> Result<Self> {
-        let ca = InternalCa::open(&settings.state_dir, keyring, crate::clock::now())?;
-        let discovery = Discovery {
-            directory: Directory::default(),
-            queue: Arc::new(Queue::default()),
-            metrics: Metrics::register(registry)?,
-            trusted_proxies: settings.trusted_proxies.clone(),
-        };
-        Ok(Self {
-            discovery: Arc::new(discovery),
-            resolver: Arc::default(),
-            issuer: Arc::new(Issuer::Internal(ca)),
-            own_hosts: vec![settings.portal_host.to_string(), settings.edge_host.to_string()],
-        })
-    }
-
-    fn targets(&self, keyring: &Arc<Keyring>) -> Targets {
-        Targets {
-            discovery: self.discovery.clone(),
-            resolver: self.resolver.clone(),
-            keyring: keyring.clone(),
-            issuer: self.issuer.name().to_owned(),
-            own_hosts: self.own_hosts.clone(),
-            organisations: Arc::default(),
-        }
-    }
 }
 
 /// The names that nobody may register.
@@ -252,7 +194,11 @@ async fn fill(publisher: &mut Publisher, is_database_there: bool) -> Result<()> 
         .load_snapshot()
         .await
         .context("the database is away, and the snapshot of the directory can't be read")?;
-    tracing::warn!(records, "the database is away: answering from the last snapshot");
+    if records == 0 {
+        tracing::error!("the database is away and there is no snapshot: not ready until it is back");
+    } else {
+        tracing::warn!(records, "the database is away: answering from the last snapshot");
+    }
     Ok(())
 }
 
@@ -264,68 +210,6 @@ async fn keep_database(installation: Arc<Installation>, cancel: CancellationToke
     tokio::select! {
         () = installation.postgres.supervise(cancel.clone()) => {}
         () = installation.migrate_when_back() => cancel.cancelled().await,
-    }
-}
-
-impl Running {
-    /// Returns when a part has died that the rest can't do without.
-    async fn died(&mut self) -> anyhow::Error {
-        tokio::select! {
-            died = self.tasks.died() => died.into(),
-            ended = &mut self.spool_thread => match ended {
-                Ok(Ok(())) => anyhow::anyhow!("the thread that writes the request log ended"),
-                Ok(Err(error)) => anyhow::Error::from(error).context("the request log can't be written"),
-                Err(error) => anyhow::Error::from(error).context("the thread that writes the request log died"),
-            },
-        }
-    }
-
-    #[must_use]
-    pub fn keyring(&self) -> Arc<Keyring> {
-        self.installation.keyring.clone()
-    }
-
-    /// Whether devices get an answer for `hostname`, also over TLS.
-    #[must_use]
-    pub fn serves(&self, hostname: &str) -> bool {
-        self.discovery.directory.find(hostname).is_some() && self.resolver.has(hostname)
-    }
-
-    /// Stops accepting, answers what is in flight, flushes the request log, stops the rest.
-    pub async fn stop(self) -> Result<()> {
-        self.ready.store(false, Ordering::Release);
-        let stopped = futures_util::future::join_all(self.handles.iter().map(|handle| handle.stop(true)));
-        if tokio::time::timeout(GRACE, stopped).await.is_err() {
-            tracing::warn!("requests in flight were cut off");
-        }
-        self.spool.0.stop();
-        if !self.spool_thread.is_finished() {
-            self.spool_thread.await.context("the request log")??;
-        }
-        match tokio::time::timeout(FLUSH, self.shipper.flush()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the request log waits on disk for the next start"),
-            Err(_) => tracing::warn!("the request log is long: the rest waits on disk for the next start"),
-        }
-        self.tasks.stop().await;
-        drop(self.shipper);
-        if let Some(installation) = Arc::into_inner(self.installation) {
-            installation.close().await;
-        }
-        Ok(())
-    }
-
-    async fn show_demo(&self, settings: &Settings) -> Result<()> {
-        let pool = self.installation.postgres.background();
-        let token = crate::demo::fill(pool, &self.installation.keyring, &own(settings)).await?;
-        for _ in 0..200 {
-            if self.serves(crate::demo::HOSTNAME) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        print!("{}", crate::cli::demo::banner(settings, &self.addresses, &token));
-        Ok(())
     }
 }
 

@@ -1,9 +1,11 @@
 //! An MSP's customers.
+pub mod store;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ClientScope, Scope, store};
+use super::{ClientScope, Scope};
 use crate::audit;
 
 /// A customer of an organisation; domains and MDM servers belong to one.
@@ -54,14 +56,14 @@ pub async fn create(
     if scope.client_id().is_some() {
         return Err(ClientError::LimitedToOneClient);
     }
-    let client = store::insert_client(db, scope, name, external_ref).await?;
+    let client = store::insert(db, scope, name, external_ref).await?;
     record(db, scope, "client.created", &client).await?;
     Ok(client)
 }
 
 /// The client of this name, made if it is new. Names are compared without regard to case.
 pub async fn find_or_create(db: &mut PgConnection, scope: &Scope, name: &str) -> Result<ClientScope, ClientError> {
-    if let Some(client_id) = store::find_client_by_name(db, scope, name).await? {
+    if let Some(client_id) = store::find_by_name(db, scope, name).await? {
         return Ok(ClientScope::of_new(scope, client_id));
     }
     let client = create(db, scope, name, None).await?;
@@ -70,7 +72,7 @@ pub async fn find_or_create(db: &mut PgConnection, scope: &Scope, name: &str) ->
 
 /// Writes `client` back as it is now.
 pub async fn update(db: &mut PgConnection, scope: &Scope, client: &Client) -> Result<(), ClientError> {
-    store::update_client(db, scope, client).await?;
+    store::update(db, scope, client).await?;
     record(db, scope, "client.updated", client).await
 }
 
@@ -79,7 +81,7 @@ pub async fn delete(db: &mut PgConnection, scope: &Scope, client: &Client) -> Re
     if scope.client_id().is_some() {
         return Err(ClientError::LimitedToOneClient);
     }
-    store::delete_client(db, scope, client.id).await?;
+    store::delete(db, scope, client.id).await?;
     record(db, scope, "client.deleted", client).await
 }
 

@@ -1,10 +1,12 @@
 //! API tokens: `sgp_`, 32 random characters, a checksum. Shown once, stored as SHA-256.
+pub mod store;
+
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Permission, Scope, store};
+use super::{Permission, Scope};
 use crate::audit;
 
 const PREFIX: &str = "sgp_";
@@ -112,11 +114,11 @@ pub enum TokenError {
 
 /// Makes a token and writes it down. The text is returned this once.
 pub async fn create(db: &mut PgConnection, scope: &Scope, new: NewToken) -> Result<(ApiToken, TokenText), TokenError> {
-    if store::count_tokens(db, scope).await? >= MAX_TOKENS {
+    if store::count(db, scope).await? >= MAX_TOKENS {
         return Err(TokenError::TooMany);
     }
     let text = TokenText::random();
-    let token = store::insert_token(db, scope, &new, &text).await?;
+    let token = store::insert(db, scope, &new, &text).await?;
     let details = serde_json::json!({ "scopes": new.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>() });
     audit::record(
         db,
@@ -134,9 +136,7 @@ pub async fn create(db: &mut PgConnection, scope: &Scope, new: NewToken) -> Resu
 
 /// Revokes a token: it stops working with the commit.
 pub async fn revoke(db: &mut PgConnection, scope: &Scope, token_id: Uuid) -> Result<(), TokenError> {
-    let token = store::delete_token(db, scope, token_id)
-        .await?
-        .ok_or(TokenError::NotFound)?;
+    let token = store::delete(db, scope, token_id).await?.ok_or(TokenError::NotFound)?;
     let event = audit::Event {
         action: "token.revoked",
         subject: audit::Subject::token(&token),

@@ -1,11 +1,13 @@
 //! Organisations and their people, as an operator sees them.
+pub mod store;
+
 use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Operator, Permission, store,
+    Operator, Permission,
     token::{self, NewToken, TokenText},
 };
 use crate::{audit, sealed::Keyring};
@@ -68,9 +70,9 @@ pub async fn create(
     let organisation_id = Uuid::now_v7();
     let user_id = Uuid::now_v7();
     let digest_key = keyring.seal(&digest_key_context(organisation_id), &crate::sealed::random::<32>());
-    store::insert_organisation(db, operator, organisation_id, name, &digest_key).await?;
+    store::insert(db, operator, organisation_id, name, &digest_key).await?;
     let scope = operator.scope(organisation_id);
-    let email_key = crate::accounts::store::find_or_insert_secret(db, keyring, "users.email_digest").await?;
+    let email_key = store::find_or_insert_secret(db, keyring, "users.email_digest").await?;
     let digest = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &email_key), email.as_bytes());
     let sealed = keyring.seal(&format!("users.email:{user_id}"), email.as_bytes());
     store::insert_owner(db, &scope, user_id, &sealed, digest.as_ref()).await?;
@@ -111,7 +113,7 @@ pub async fn set_suspended(
     organisation_id: Uuid,
     at: Option<DateTime<Utc>>,
 ) -> Result<Organisation, OrganisationError> {
-    let organisation = store::suspend_organisation(db, operator, organisation_id, at)
+    let organisation = store::suspend(db, operator, organisation_id, at)
         .await?
         .ok_or(OrganisationError::NotFound)?;
     let subject = audit::Subject {

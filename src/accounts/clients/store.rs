@@ -1,0 +1,119 @@
+//! Every statement on clients.
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Client, ClientError};
+use crate::accounts::Scope;
+
+pub async fn exists(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists(
+               select from clients
+                where organisation_id = $1 and ($2::uuid is null or client_id = $2) and client_id = $3
+           ) as "exists!""#,
+        scope.organisation_id(),
+        scope.client_id(),
+        client_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub async fn insert(
+    db: &mut PgConnection,
+    scope: &Scope,
+    name: &str,
+    external_ref: Option<&str>,
+) -> Result<Client, ClientError> {
+    let id = Uuid::now_v7();
+    let created_at = sqlx::query_scalar!(
+        "insert into clients (client_id, organisation_id, name, external_ref) values ($1, $2, $3, $4) returning created_at",
+        id,
+        scope.organisation_id(),
+        name,
+        external_ref,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Client {
+        id,
+        name: name.to_owned(),
+        external_ref: external_ref.map(ToOwned::to_owned),
+        domain_count: 0,
+        created_at,
+    })
+}
+
+pub async fn find(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Result<Option<Client>, sqlx::Error> {
+    sqlx::query_as!(
+        Client,
+        r#"select client_id as id, name, external_ref, created_at,
+                  (select count(*) from domains d where d.client_id = c.client_id) as "domain_count!"
+             from clients c
+            where organisation_id = $1 and ($2::uuid is null or client_id = $2) and client_id = $3"#,
+        scope.organisation_id(),
+        scope.client_id(),
+        client_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+pub async fn find_by_name(db: &mut PgConnection, scope: &Scope, name: &str) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select client_id from clients
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and lower(name) = lower($3)",
+        scope.organisation_id(),
+        scope.client_id(),
+        name,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+pub async fn list(
+    db: &mut PgConnection,
+    scope: &Scope,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Client>, sqlx::Error> {
+    sqlx::query_as!(
+        Client,
+        r#"select client_id as id, name, external_ref, created_at,
+                  (select count(*) from domains d where d.client_id = c.client_id) as "domain_count!"
+             from clients c
+            where organisation_id = $1 and ($2::uuid is null or client_id = $2)
+              and ($3::uuid is null or client_id > $3)
+            order by client_id limit $4"#,
+        scope.organisation_id(),
+        scope.client_id(),
+        after,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub async fn update(db: &mut PgConnection, scope: &Scope, client: &Client) -> Result<(), ClientError> {
+    sqlx::query!(
+        "update clients set name = $3, external_ref = $4 where organisation_id = $1 and client_id = $2",
+        scope.organisation_id(),
+        client.id,
+        client.name,
+        client.external_ref,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn delete(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Result<(), ClientError> {
+    sqlx::query!(
+        "delete from clients where organisation_id = $1 and client_id = $2",
+        scope.organisation_id(),
+        client_id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

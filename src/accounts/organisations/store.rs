@@ -1,0 +1,110 @@
+//! Every statement on organisations and users.
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Organisation, OrganisationError};
+use crate::{
+    accounts::{Operator, Scope},
+    sealed::{Keyring, SealError},
+};
+
+pub async fn insert(
+    db: &mut PgConnection,
+    _: Operator,
+    organisation_id: Uuid,
+    name: &str,
+    user_digest_key: &[u8],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into organisations (organisation_id, name, user_digest_key, ownership_key) values ($1, $2, $3, $4)",
+        organisation_id,
+        name,
+        user_digest_key,
+        &crate::sealed::random::<32>()[..],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn insert_owner(
+    db: &mut PgConnection,
+    scope: &Scope,
+    user_id: Uuid,
+    email_sealed: &[u8],
+    email_digest: &[u8],
+) -> Result<(), OrganisationError> {
+    sqlx::query!(
+        "insert into users (user_id, email_sealed, email_digest) values ($1, $2, $3)",
+        user_id,
+        email_sealed,
+        email_digest
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into memberships (organisation_id, user_id, role) values ($1, $2, 'owner')",
+        scope.organisation_id(),
+        user_id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn list(db: &mut PgConnection, _: Operator) -> Result<Vec<Organisation>, sqlx::Error> {
+    sqlx::query_as!(
+        Organisation,
+        "select organisation_id as id, name, created_at, suspended_at from organisations order by organisation_id"
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub async fn suspend(
+    db: &mut PgConnection,
+    _: Operator,
+    id: Uuid,
+    at: Option<DateTime<Utc>>,
+) -> Result<Option<Organisation>, sqlx::Error> {
+    sqlx::query_as!(
+        Organisation,
+        "update organisations set suspended_at = $2 where organisation_id = $1
+         returning organisation_id as id, name, created_at, suspended_at",
+        id,
+        at,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+pub async fn find_by_name(db: &mut PgConnection, _: Operator, name: &str) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select organisation_id from organisations where name = $1 order by organisation_id limit 1",
+        name
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A random secret of the whole installation, made at the first call.
+pub async fn find_or_insert_secret(
+    db: &mut PgConnection,
+    keyring: &Keyring,
+    name: &str,
+) -> Result<Vec<u8>, OrganisationError> {
+    let context = format!("secrets:{name}");
+    let fresh = keyring.seal(&context, &crate::sealed::random::<32>());
+    let sealed = sqlx::query_scalar!(
+        "insert into secrets (name, sealed) values ($1, $2)
+             on conflict (name) do update set sealed = secrets.sealed
+         returning sealed",
+        name,
+        fresh,
+    )
+    .fetch_one(db)
+    .await?;
+    let opened: Result<Vec<u8>, SealError> = keyring.open(&context, &sealed);
+    Ok(opened?)
+}

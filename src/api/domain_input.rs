@@ -1,0 +1,182 @@
+//! A domain as a program gives it: everything that is wrong with it is said at once.
+use serde::Deserialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Api, problem::Problem, server_input::ServerInput};
+use crate::{
+    accounts::{ClientScope, Scope, clients},
+    domains::{
+        self, Connection, Domain, NewDomain,
+        policy::{Action, Policy, Rule, rules_errors},
+    },
+    hostname::Hostname,
+    input::{FieldError, Name, WebUrl},
+};
+
+/// A domain to be registered. One call is enough for a domain and its tenant.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"hostname": "contoso.com", "client_name": "Contoso", "server": {"vendor": "intune", "parameters": {"tenant_id": "11111111-2222-3333-4444-555555555555"}}}))]
+pub struct DomainInput {
+    hostname: String,
+    /// One of `client_id` and `client_name` is needed.
+    #[serde(default)]
+    client_id: Option<Uuid>,
+    /// A name that is new makes the client.
+    #[serde(default)]
+    client_name: Option<String>,
+    /// An MDM server of the client, that the policy's default serves.
+    #[serde(default)]
+    server_id: Option<Uuid>,
+    /// The same, described; one with the same parameters is used again.
+    #[serde(default)]
+    server: Option<ServerInput>,
+    /// `direct` (the default), `redirect` or `proxy`.
+    #[serde(default)]
+    connection: Option<String>,
+    /// Where people who open the domain in a browser are sent (direct only).
+    #[serde(default)]
+    website_url: Option<String>,
+    /// Instead of, or with the rules for, `server_id` or `server`.
+    #[serde(default)]
+    policy: Option<PolicyInput>,
+}
+
+/// A policy whose default may be left to `server_id` or `server`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyInput {
+    #[serde(default)]
+    default: Option<Action>,
+    #[serde(default)]
+    rules: Vec<Rule>,
+}
+
+/// Which client a new domain belongs to.
+enum ClientChoice {
+    Id(Uuid),
+    Name(Name),
+}
+
+impl DomainInput {
+    #[must_use]
+    pub fn hostname(&self) -> &str {
+        &self.hostname
+    }
+
+    /// Registers it in `db`. Everything that can be said without the database is said at once.
+    pub async fn register(self, db: &mut PgConnection, api: &Api, scope: &Scope) -> Result<Domain, Problem> {
+        let (client, new) = self.parse().map_err(Problem::invalid)?;
+        let client = match client {
+            ClientChoice::Id(id) => client_of(db, scope, id).await?,
+            ClientChoice::Name(name) => clients::find_or_create(db, scope, name.as_str()).await?,
+        };
+        Ok(domains::register(db, &client, &api.own_hosts, new).await?)
+    }
+
+    fn parse(self) -> Result<(ClientChoice, NewDomain), Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let mut note = |pointer: &str, detail: &dyn std::fmt::Display| errors.push(FieldError::new(pointer, detail));
+        let hostname = Hostname::parse(&self.hostname)
+            .inspect_err(|error| note("/hostname", error))
+            .ok();
+        let client = match (self.client_id, self.client_name.as_deref().map(Name::parse)) {
+            (Some(id), None) => Some(ClientChoice::Id(id)),
+            (None, Some(Ok(name))) => Some(ClientChoice::Name(name)),
+            (None, Some(Err(detail))) => {
+                note("/client_name", &detail);
+                None
+            }
+            (None, None) => {
+                note("/client_id", &"give client_id, or client_name");
+                None
+            }
+            (Some(_), Some(_)) => {
+                note("/client_name", &"give client_id or client_name, not both");
+                None
+            }
+        };
+        let connection = match self.connection.as_deref() {
+            None => Some(Connection::Direct),
+            Some(text) => {
+                let parsed = Connection::parse(text);
+                if parsed.is_none() {
+                    note("/connection", &"is not `direct`, `redirect` or `proxy`");
+                }
+                parsed
+            }
+        };
+        let website_url = self
+            .website_url
+            .as_deref()
+            .map(WebUrl::parse)
+            .transpose()
+            .inspect_err(|detail| note("/website_url", detail))
+            .ok();
+        let (policy_default, rules) = self
+            .policy
+            .map_or((None, Vec::new()), |policy| (policy.default, policy.rules));
+        let default = default_of(self.server_id, self.server, policy_default)
+            .map_err(|found| errors.extend(found))
+            .ok();
+        errors.extend(rules_errors(&rules).into_iter().map(|error| error.within("/policy")));
+        match (hostname, client, connection, website_url, default) {
+            (Some(hostname), Some(client), Some(connection), Some(website_url), Some(default)) if errors.is_empty() => {
+                Ok((
+                    client,
+                    NewDomain {
+                        hostname,
+                        connection,
+                        website_url,
+                        default,
+                        rules,
+                    },
+                ))
+            }
+            _ => Err(errors),
+        }
+    }
+}
+
+fn default_of(
+    server_id: Option<Uuid>,
+    server: Option<ServerInput>,
+    action: Option<Action>,
+) -> Result<domains::Default, Vec<FieldError>> {
+    match (server_id, server, action) {
+        (Some(id), None, None) => Ok(domains::Default::Server(id)),
+        (None, Some(server), None) => {
+            let configured = server.configure().map(domains::Default::NewServer);
+            configured.map_err(|errors| errors.into_iter().map(|error| error.within("/server")).collect())
+        }
+        (None, None, Some(action)) => {
+            let errors = Policy {
+                default: action.clone(),
+                rules: Vec::new(),
+            }
+            .errors();
+            let errors: Vec<_> = errors.into_iter().map(|error| error.within("/policy")).collect();
+            if errors.is_empty() {
+                Ok(domains::Default::Action(action))
+            } else {
+                Err(errors)
+            }
+        }
+        (None, None, None) => Err(vec![FieldError::new(
+            "/server",
+            "give server, server_id, or a policy with a default",
+        )]),
+        (Some(_), Some(_), _) => Err(vec![FieldError::new("/server", "give server or server_id, not both")]),
+        (_, _, Some(_)) => Err(vec![FieldError::new(
+            "/policy/default",
+            "give server or server_id, or a policy with a default: not both",
+        )]),
+    }
+}
+
+/// A client that the caller may not see is an error of the body, as it stands there.
+async fn client_of(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Result<ClientScope, Problem> {
+    Ok(scope.client(db, client_id).await?)
+}

@@ -1,0 +1,76 @@
+//! The one place that knows which failure of a rule is which problem.
+use super::problem::{Code, Problem};
+use crate::{
+    accounts::{AccessError, clients::ClientError, token::TokenError},
+    domains::DomainError,
+    input::FieldError,
+    publisher::UnreadableRow,
+    sealed::SealError,
+};
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match &error {
+            AccessError::Unauthenticated => Self::new(Code::Unauthenticated, &error),
+            AccessError::Forbidden(_) => Self::new(Code::Forbidden, &error),
+            AccessError::NotFound => Self::new(Code::NotFound, &error),
+            AccessError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<DomainError> for Problem {
+    fn from(error: DomainError) -> Self {
+        match &error {
+            DomainError::HostnameTaken(_) => Self::new(Code::HostnameTaken, &error),
+            DomainError::OwnHost(_) => Self::invalid(vec![FieldError::new("/hostname", &error)]),
+            DomainError::NotFound | DomainError::ServerNotFound => Self::new(Code::NotFound, &error),
+            DomainError::NoSuchServer(_) => Self::invalid(vec![FieldError::new("/policy", &error)]),
+            DomainError::ServerInUse => Self::new(Code::Conflict, &error),
+            DomainError::Stored(_) => Self::internal(&error),
+            DomainError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<ClientError> for Problem {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::NotFound => Self::new(Code::NotFound, &error),
+            ClientError::NameTaken | ClientError::ExternalRefTaken | ClientError::NotEmpty => {
+                Self::new(Code::Conflict, &error)
+            }
+            ClientError::LimitedToOneClient => Self::new(Code::Forbidden, &error),
+            ClientError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match &error {
+            TokenError::NotFound => Self::new(Code::NotFound, &error),
+            TokenError::NoSuchClient => Self::invalid(vec![FieldError::new("/client_id", &error)]),
+            TokenError::TooMany => Self::new(Code::Conflict, &error),
+            TokenError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::database(&error)
+    }
+}
+
+impl From<UnreadableRow> for Problem {
+    fn from(error: UnreadableRow) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<SealError> for Problem {
+    fn from(error: SealError) -> Self {
+        Self::internal(&error)
+    }
+}

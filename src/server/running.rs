@@ -1,0 +1,116 @@
+//! A server that answers, and the order in which it stops.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::dev::ServerHandle;
+use anyhow::{Context, Result};
+
+use super::{Addresses, Installation, own};
+use crate::{
+    certificates::resolver::Resolver,
+    config::Settings,
+    discovery::handler::Discovery,
+    request_log::{shipper::Shipper, spool::Spool},
+    sealed::Keyring,
+    tasks::Tasks,
+};
+
+/// How long each step of stopping may take: together less than the ten seconds that a supervisor waits.
+const GRACE: Duration = Duration::from_millis(3_500);
+const FLUSH: Duration = Duration::from_secs(2);
+const TASKS: Duration = Duration::from_secs(1);
+const CLOSE: Duration = Duration::from_millis(2_500);
+
+/// A server that answers.
+pub struct Running {
+    pub(super) tasks: Tasks,
+    pub(super) ready: Arc<AtomicBool>,
+    pub(super) handles: Vec<ServerHandle>,
+    pub(super) spool: StopOnDrop,
+    pub(super) spool_thread: tokio::task::JoinHandle<std::io::Result<()>>,
+    pub(super) shipper: Arc<Shipper>,
+    pub(super) installation: Arc<Installation>,
+    pub addresses: Addresses,
+    pub(super) discovery: Arc<Discovery>,
+    pub(super) resolver: Arc<Resolver>,
+}
+
+/// Ends the spool's thread also when a start fails half-way: the runtime waits for that thread.
+pub(super) struct StopOnDrop(pub(super) Arc<Spool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl Running {
+    /// Returns when a part has died that the rest can't do without.
+    pub(super) async fn died(&mut self) -> anyhow::Error {
+        tokio::select! {
+            died = self.tasks.died() => died.into(),
+            ended = &mut self.spool_thread => match ended {
+                Ok(Ok(())) => anyhow::anyhow!("the thread that writes the request log ended"),
+                Ok(Err(error)) => anyhow::Error::from(error).context("the request log can't be written"),
+                Err(error) => anyhow::Error::from(error).context("the thread that writes the request log died"),
+            },
+        }
+    }
+
+    #[must_use]
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.installation.keyring.clone()
+    }
+
+    /// Whether devices get an answer for `hostname`, also over TLS.
+    #[must_use]
+    pub fn serves(&self, hostname: &str) -> bool {
+        self.discovery.directory.find(hostname).is_some() && self.resolver.has(hostname)
+    }
+
+    /// Stops accepting, answers what is in flight, flushes the request log, stops the rest.
+    pub async fn stop(self) -> Result<()> {
+        self.ready.store(false, Ordering::Release);
+        let stopped = futures_util::future::join_all(self.handles.iter().map(|handle| handle.stop(true)));
+        if tokio::time::timeout(GRACE, stopped).await.is_err() {
+            tracing::warn!("requests in flight were cut off");
+        }
+        self.spool.0.stop();
+        if !self.spool_thread.is_finished() {
+            self.spool_thread.await.context("the request log")??;
+        }
+        match tokio::time::timeout(FLUSH, self.shipper.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the request log waits on disk for the next start"),
+            Err(_) => tracing::warn!("the request log is not all shipped: the rest waits on disk for the next start"),
+        }
+        if tokio::time::timeout(TASKS, self.tasks.stop()).await.is_err() {
+            tracing::warn!("background tasks were cut off");
+        }
+        drop(self.shipper);
+        if let Some(installation) = Arc::into_inner(self.installation)
+            && tokio::time::timeout(CLOSE, installation.close()).await.is_err()
+        {
+            tracing::warn!("the database takes long to stop: not waiting for it");
+        }
+        Ok(())
+    }
+
+    pub(super) async fn show_demo(&self, settings: &Settings) -> Result<()> {
+        let pool = self.installation.postgres.background();
+        let token = crate::demo::fill(pool, &self.installation.keyring, &own(settings)).await?;
+        for _ in 0..200 {
+            if self.serves(crate::demo::HOSTNAME) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        print!("{}", crate::cli::demo::banner(settings, &self.addresses, &token));
+        Ok(())
+    }
+}
