@@ -3,6 +3,7 @@
 use std::{
     future::{Ready, ready},
     marker::PhantomData,
+    time::Duration,
 };
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
@@ -14,6 +15,8 @@ use serde_path_to_error::Segment;
 use super::problem::Problem;
 use crate::input::FieldError;
 
+/// A body that takes longer than this is refused: whoever sends slowly is not waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The largest body of most operations.
 pub const LIMIT: usize = 256 * 1024;
 
@@ -41,16 +44,23 @@ pub async fn read_at_most(mut payload: Payload, announced: Option<usize>, max: u
     if announced.is_some_and(|length| length > max) {
         return Err(Problem::payload_too_large(max));
     }
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk =
-            chunk.map_err(|_| Problem::invalid(vec![FieldError::new("", "The body ended before it was complete.")]))?;
-        if bytes.len() + chunk.len() > max {
-            return Err(Problem::payload_too_large(max));
+    let whole = async {
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| incomplete("The body ended before it was complete."))?;
+            if bytes.len() + chunk.len() > max {
+                return Err(Problem::payload_too_large(max));
+            }
+            bytes.extend_from_slice(&chunk);
         }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
+        Ok(bytes)
+    };
+    let in_time = tokio::time::timeout(PATIENCE, whole).await;
+    in_time.unwrap_or_else(|_| Err(incomplete("The body did not arrive within 15 seconds.")))
+}
+
+fn incomplete(detail: &str) -> Problem {
+    Problem::invalid(vec![FieldError::new("", detail)])
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

@@ -228,9 +228,10 @@ pub async fn update_domain(
     body: Body<DomainChange>,
 ) -> Result<web::Json<DomainBody>, Problem> {
     let scope = actor.scope(Permission::DomainsWrite)?;
-    let mut tx = api.pool.begin().await?;
-    let domain = find(&mut tx, &scope, &key).await?;
+    find(&mut *api.pool.acquire().await?, &scope, &key).await?;
     let change = body.read().await?.parse().map_err(Problem::invalid)?;
+    let mut tx = api.pool.begin().await?;
+    let domain = find_to_change(&mut tx, &scope, &key).await?;
     let domain = domains::update(&mut tx, &scope, &domain, change).await?;
     tx.commit().await?;
     Ok(web::Json(DomainBody::new(
@@ -256,6 +257,13 @@ pub async fn delete_domain(actor: Actor, api: web::Data<Api>, key: web::Path<Str
     domains::delete(&mut tx, &scope, &domain).await?;
     tx.commit().await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// The same, locked: two changes at once are made one after the other.
+async fn find_to_change(db: &mut PgConnection, scope: &Scope, key: &str) -> Result<Domain, DomainError> {
+    let domain = find(db, scope, key).await?;
+    store::lock(db, scope, domain.id).await?;
+    store::find(db, scope, domain.id).await?.ok_or(DomainError::NotFound)
 }
 
 /// The domain that a path names, by its id or its hostname.

@@ -117,6 +117,18 @@ pub async fn find(db: &mut PgConnection, scope: &Scope, domain_id: Uuid) -> Resu
     Ok(list(db, scope, &filter, None, 1).await?.pop())
 }
 
+/// Until the end of the transaction, nobody else changes the domain.
+pub async fn lock(db: &mut PgConnection, scope: &Scope, domain_id: Uuid) -> Result<(), DomainError> {
+    sqlx::query!(
+        "select domain_id from domains where organisation_id = $1 and domain_id = $2 for update",
+        scope.organisation_id(),
+        domain_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
+}
+
 pub async fn find_by_hostname(
     db: &mut PgConnection,
     scope: &Scope,
