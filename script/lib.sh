@@ -131,7 +131,7 @@ need_rust() {
   fi
   have=$(cd "$root" && rustc --version | cut -d' ' -f2)
   at_least "$have" "$wanted" || die "Rust $have is too old, $wanted is the oldest that works: rustup update stable"
-  # aws-lc-sys and mimalloc are C: they need a compiler, and on the usual platforms no cmake.
+  # aws-lc-sys is C: it needs a compiler, and on the usual platforms no cmake.
   need cc build-essential
 }
 

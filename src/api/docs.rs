@@ -140,7 +140,7 @@ fn parse(path: &str, method: &str, operation: &Value) -> Operation {
         method: method.to_uppercase(),
         path: path.to_owned(),
         summary: text(&operation["summary"]),
-        description: text(&operation["description"]),
+        description: prose(&operation["description"]),
         parameters: parameters.map(parameter).collect(),
         request: body.get("example").map(pretty).or_else(|| schema_example(&schema)),
         answers: answers.collect(),
@@ -167,7 +167,7 @@ fn parameter(parameter: &Value) -> Parameter {
         name: text(&parameter["name"]),
         place: text(&parameter["in"]),
         required: parameter["required"].as_bool().unwrap_or_default(),
-        description: text(&parameter["description"]),
+        description: prose(&parameter["description"]),
     }
 }
 
@@ -181,6 +181,11 @@ fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Descriptions are Markdown; the page shows them as plain sentences.
+fn prose(value: &Value) -> String {
+    text(value).replace('`', "")
 }
 
 fn pretty(value: &Value) -> String {
