@@ -29,7 +29,7 @@ use crate::{
         store::{self, Filter},
     },
     hostname::Hostname,
-    input::{FieldError, Name, WebUrl},
+    input::{FieldError, Name, WebUrl, objects, optional_object},
     publisher,
 };
 
@@ -49,7 +49,7 @@ pub struct DomainInput {
     #[serde(default)]
     server_id: Option<Uuid>,
     /// The same, described; one with the same parameters is used again.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     server: Option<ServerInput>,
     /// `direct` (the default), `redirect` or `proxy`.
     #[serde(default)]
@@ -58,7 +58,7 @@ pub struct DomainInput {
     #[serde(default)]
     website_url: Option<String>,
     /// Instead of, or with the rules for, `server_id` or `server`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     policy: Option<PolicyInput>,
 }
 
@@ -68,7 +68,7 @@ pub struct DomainInput {
 pub struct PolicyInput {
     #[serde(default)]
     default: Option<Action>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     rules: Vec<Rule>,
 }
 
@@ -346,7 +346,7 @@ pub struct DomainChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     website_url: Option<Option<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     policy: Option<Policy>,
 }
 
