@@ -2,9 +2,10 @@
 //! not parse.
 use std::{fmt, marker::PhantomData};
 
+use chrono::{DateTime, Datelike, Utc};
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use url::Url;
 
@@ -70,6 +71,14 @@ pub fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) 
 /// The same for many.
 pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     Vec::<Object<T>>::deserialize(from).map(|objects| objects.into_iter().map(|object| object.0).collect())
+}
+
+/// A time as RFC 3339 writes it. What the database can't hold never comes to it, and what we say others can read.
+pub fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    match Option::<DateTime<Utc>>::deserialize(from)? {
+        Some(time) if !(0..=9999).contains(&time.year()) => Err(D::Error::custom("a year has four digits")),
+        time => Ok(time),
+    }
 }
 
 /// Two lower-case digits a byte.
