@@ -243,6 +243,9 @@ pub async fn list_domains(
         })
     };
     let wanted = params.status.as_deref().map(parse).transpose()?;
+    if params.q.as_deref().is_some_and(|text| text.contains(char::is_control)) {
+        return Err(invalid_parameter("q", "holds a control character"));
+    }
     let filter = Filter {
         client_id: params.client_id,
         text: params.q.map(|text| text.to_lowercase()),
