@@ -7,3 +7,4 @@
 mod app;
 mod openapi;
 mod smoke;
+mod strictness;
