@@ -86,12 +86,19 @@ impl DomainInput {
 
     /// Registers it in `db`. Everything that can be said without the database is said at once.
     pub async fn register(self, db: &mut PgConnection, api: &Api, scope: &Scope) -> Result<Domain, Problem> {
+        let server_id = self.server_id;
         let (client, new) = self.parse().map_err(Problem::invalid)?;
         let client = match client {
             ClientChoice::Id(id) => client_of(db, scope, id).await?,
             ClientChoice::Name(name) => clients::find_or_create(db, scope, name.as_str()).await?,
         };
-        Ok(domains::register(db, &client, &api.own_hosts, new).await?)
+        let registered = domains::register(db, &client, &api.own_hosts, new).await;
+        registered.map_err(|error| match &error {
+            DomainError::NoSuchServer(id) if server_id == Some(*id) => {
+                Problem::invalid(vec![FieldError::new("/server_id", &error)])
+            }
+            _ => error.into(),
+        })
     }
 
     fn parse(self) -> Result<(ClientChoice, NewDomain), Vec<FieldError>> {
