@@ -8,3 +8,4 @@ mod app;
 mod openapi;
 mod smoke;
 mod strictness;
+mod tenancy;
