@@ -1,5 +1,12 @@
 //! Texts that every noun has: names and web addresses, parsed once, and what is said when one does
 //! not parse.
+use std::{fmt, marker::PhantomData};
+
+use chrono::{DateTime, Datelike, Utc};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use url::Url;
 
 /// What is wrong with one part of an input. `pointer` is a JSON pointer (RFC 6901) into the body,
@@ -25,6 +32,52 @@ impl FieldError {
             pointer: format!("{prefix}{}", self.pointer),
             ..self
         }
+    }
+}
+
+/// A `T` from a JSON object and nothing else: serde would take an array of its members as well.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
+    }
+}
+
+/// For `deserialize_with`: see [`Object`].
+pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    Object::deserialize(from).map(|object| object.0)
+}
+
+/// The same for what may be left out.
+pub fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Option::<Object<T>>::deserialize(from).map(|object| object.map(|object| object.0))
+}
+
+/// The same for many.
+pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Vec::<Object<T>>::deserialize(from).map(|objects| objects.into_iter().map(|object| object.0).collect())
+}
+
+/// A time as RFC 3339 writes it. What the database can't hold never comes to it, and what we say others can read.
+pub fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    match Option::<DateTime<Utc>>::deserialize(from)? {
+        Some(time) if !(0..=9999).contains(&time.year()) => Err(D::Error::custom("a year has four digits")),
+        time => Ok(time),
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_path_to_error::Segment;
 
 use super::problem::Problem;
-use crate::input::FieldError;
+use crate::input::{FieldError, Object};
 
 /// A body that takes longer than this is refused: whoever sends slowly is not waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -65,12 +65,15 @@ fn incomplete(detail: &str) -> Problem {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let pointer = error.path().iter().map(pointer_segment).collect::<String>();
-        FieldError::new(pointer, error.into_inner())
-    });
-    let ended = |value| json.end().map(|()| value).map_err(|error| FieldError::new("", error));
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(located);
+    let ended = |Object(value)| json.end().map(|()| value).map_err(|error| FieldError::new("", error));
     parsed.and_then(ended).map_err(|error| Problem::invalid(vec![error]))
+}
+
+/// What does not parse, with its place.
+pub fn located(error: serde_path_to_error::Error<serde_json::Error>) -> FieldError {
+    let pointer = error.path().iter().map(pointer_segment).collect::<String>();
+    FieldError::new(pointer, error.into_inner())
 }
 
 fn pointer_segment(segment: &Segment) -> String {
@@ -148,6 +151,7 @@ mod tests {
             ("", ""),
             ("\u{feff}{}", ""),
             ("[]", ""),
+            ("[[]]", ""),
         ] {
             let problem = parse::<Shape>(json.as_bytes()).expect_err(json);
             assert_eq!(

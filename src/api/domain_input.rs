@@ -8,11 +8,11 @@ use super::{Api, problem::Problem, server_input::ServerInput};
 use crate::{
     accounts::{ClientScope, Scope, clients},
     domains::{
-        self, Connection, Domain, NewDomain,
+        self, Connection, Domain, DomainError, NewDomain,
         policy::{Action, Policy, Rule, rules_errors},
     },
     hostname::Hostname,
-    input::{FieldError, Name, WebUrl},
+    input::{FieldError, Name, WebUrl, objects, optional_object},
 };
 
 /// A domain to be registered. One call is enough for a domain and its tenant.
@@ -31,7 +31,7 @@ pub struct DomainInput {
     #[serde(default)]
     server_id: Option<Uuid>,
     /// The same, described; one with the same parameters is used again.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     server: Option<ServerInput>,
     /// `direct` (the default), `redirect` or `proxy`.
     #[serde(default)]
@@ -40,7 +40,7 @@ pub struct DomainInput {
     #[serde(default)]
     website_url: Option<String>,
     /// Instead of, or with the rules for, `server_id` or `server`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     policy: Option<PolicyInput>,
 }
 
@@ -50,7 +50,7 @@ pub struct DomainInput {
 pub struct PolicyInput {
     #[serde(default)]
     default: Option<Action>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     rules: Vec<Rule>,
 }
 
@@ -68,12 +68,19 @@ impl DomainInput {
 
     /// Registers it in `db`. Everything that can be said without the database is said at once.
     pub async fn register(self, db: &mut PgConnection, api: &Api, scope: &Scope) -> Result<Domain, Problem> {
+        let server_id = self.server_id;
         let (client, new) = self.parse().map_err(Problem::invalid)?;
         let client = match client {
             ClientChoice::Id(id) => client_of(db, scope, id).await?,
             ClientChoice::Name(name) => clients::find_or_create(db, scope, name.as_str()).await?,
         };
-        Ok(domains::register(db, &client, &api.own_hosts, new).await?)
+        let registered = domains::register(db, &client, &api.own_hosts, new).await;
+        registered.map_err(|error| match &error {
+            DomainError::NoSuchServer(id) if server_id == Some(*id) => {
+                Problem::invalid(vec![FieldError::new("/server_id", &error)])
+            }
+            _ => error.into(),
+        })
     }
 
     fn parse(self) -> Result<(ClientChoice, NewDomain), Vec<FieldError>> {

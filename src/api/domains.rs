@@ -22,7 +22,7 @@ use crate::{
         store::{self, Filter},
     },
     hostname::Hostname,
-    input::{FieldError, WebUrl},
+    input::{FieldError, WebUrl, optional_object},
 };
 
 #[derive(Deserialize, IntoParams)]
@@ -69,6 +69,9 @@ pub async fn list_domains(
         })
     };
     let wanted = params.status.as_deref().map(parse).transpose()?;
+    if params.q.as_deref().is_some_and(|text| text.contains(char::is_control)) {
+        return Err(invalid_parameter("q", "holds a control character"));
+    }
     let filter = Filter {
         client_id: params.client_id,
         text: params.q.map(|text| text.to_lowercase()),
@@ -172,7 +175,7 @@ pub struct DomainChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     website_url: Option<Option<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     policy: Option<Policy>,
 }
 

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::{
     Api,
-    body::Body,
+    body::{Body, located},
     domain_input::DomainInput,
     problem::{InvalidField, Problem},
 };
 use crate::{
     accounts::{Actor, Permission, Scope},
-    input::FieldError,
+    input::{FieldError, Object},
 };
 
 /// The largest body of an import.
@@ -131,10 +131,10 @@ async fn register_row(
         .get("hostname")
         .and_then(|text| text.as_str())
         .map(ToOwned::to_owned);
-    let input: Result<DomainInput, _> = serde_path_to_error::deserialize(value);
+    let input: Result<Object<DomainInput>, _> = serde_path_to_error::deserialize(value);
     let registered = match input {
-        Err(error) => Err(Problem::invalid(vec![FieldError::new("", error)])),
-        Ok(input) => {
+        Err(error) => Err(Problem::invalid(vec![located(error)])),
+        Ok(Object(input)) => {
             let mut savepoint = db.begin().await?;
             let registered = input.register(&mut savepoint, api, scope).await;
             match &registered {

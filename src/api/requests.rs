@@ -15,6 +15,7 @@ use crate::{
     accounts::{Actor, Permission},
     discovery::{hit::Outcome, query::Asked},
     hostname::Hostname,
+    input::optional_time,
     request_log::{Filter, Group, Request, SummaryRow, store},
 };
 
@@ -91,8 +92,10 @@ pub struct ListParams {
     #[param(example = "served")]
     outcome: Option<String>,
     /// From this time on.
+    #[serde(default, deserialize_with = "optional_time")]
     since: Option<DateTime<Utc>>,
     /// Before this time.
+    #[serde(default, deserialize_with = "optional_time")]
     until: Option<DateTime<Utc>>,
     /// 1 to 100, 50 if not given. An export has no pages.
     limit: Option<u16>,
@@ -169,8 +172,10 @@ pub struct SummaryParams {
     #[param(example = "model_family,day")]
     group_by: Option<String>,
     /// Counts are kept by the hour: rounded down. 30 days ago if not given.
+    #[serde(default, deserialize_with = "optional_time")]
     since: Option<DateTime<Utc>>,
     /// Before this time; now if not given.
+    #[serde(default, deserialize_with = "optional_time")]
     until: Option<DateTime<Utc>>,
 }
 

@@ -16,7 +16,7 @@ use crate::{
         Actor, Permission,
         token::{self, ApiToken, NewToken, TokenError, store},
     },
-    input::{FieldError, Name},
+    input::{FieldError, Name, optional_time},
 };
 
 #[derive(Serialize, ToSchema)]
@@ -70,7 +70,7 @@ pub struct NewTokenBody {
     /// Limits it to one client.
     #[serde(default)]
     client_id: Option<Uuid>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_time")]
     expires_at: Option<DateTime<Utc>>,
 }
 

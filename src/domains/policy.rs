@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::input::{FieldError, WebUrl};
+use crate::input::{FieldError, WebUrl, object, objects};
 
 const MAX_RULES: usize = 100;
 const MAX_USERS: usize = 100;
@@ -18,7 +18,7 @@ const MAX_MESSAGE: usize = 500;
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     pub default: Action,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     pub rules: Vec<Rule>,
 }
 
@@ -26,6 +26,7 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
+    #[serde(deserialize_with = "object")]
     pub when: When,
     pub then: Action,
 }

@@ -7,3 +7,5 @@
 mod app;
 mod openapi;
 mod smoke;
+mod strictness;
+mod tenancy;

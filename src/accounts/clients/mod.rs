@@ -29,7 +29,7 @@ pub enum ClientError {
     ExternalRefTaken,
     #[error("this client still has domains or MDM servers: delete them first")]
     NotEmpty,
-    #[error("this token is limited to one client and can't make another")]
+    #[error("this token is limited to one client: it can't make, change or delete clients")]
     LimitedToOneClient,
     #[error("the clients could not be read or written")]
     Database(#[source] sqlx::Error),
@@ -70,8 +70,12 @@ pub async fn find_or_create(db: &mut PgConnection, scope: &Scope, name: &str) ->
     Ok(ClientScope::of_new(scope, client.id))
 }
 
-/// Writes `client` back as it is now.
+/// Writes `client` back as it is now. A scope that is limited to one client can't: what another is called
+/// would be told by a conflict.
 pub async fn update(db: &mut PgConnection, scope: &Scope, client: &Client) -> Result<(), ClientError> {
+    if scope.client_id().is_some() {
+        return Err(ClientError::LimitedToOneClient);
+    }
     store::update(db, scope, client).await?;
     record(db, scope, "client.updated", client).await
 }
