@@ -151,6 +151,22 @@ impl TestApp {
         eventually(|| async { self.running.serves(hostname) }).await;
     }
 
+    pub async fn suspend(&self, msp: &Msp) {
+        self.set_suspended(msp, Some(signpost::clock::now())).await;
+    }
+
+    pub async fn resume(&self, msp: &Msp) {
+        self.set_suspended(msp, None).await;
+    }
+
+    async fn set_suspended(&self, msp: &Msp, at: Option<chrono::DateTime<chrono::Utc>>) {
+        let mut tx = self.pool.begin().await.unwrap();
+        organisations::set_suspended(&mut tx, Operator::at_the_command_line(), msp.organisation_id, at)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// What a device gets over plain HTTP.
     pub async fn ask(&self, hostname: &str, query: &str) -> Answer {
         let client = reqwest::Client::builder()
@@ -206,9 +222,35 @@ impl Msp {
         self.call("DELETE", path, None).await
     }
 
+    /// The rows of the request log, newest first, once there are `count`.
+    pub async fn logged(&self, count: usize) -> Vec<Value> {
+        let rows = || async {
+            self.get("/requests?limit=100").await.json()["data"]
+                .as_array()
+                .unwrap()
+                .clone()
+        };
+        eventually(|| async { rows().await.len() >= count }).await;
+        let rows = rows().await;
+        assert_eq!(rows.len(), count, "{rows:#?}");
+        rows
+    }
+
     /// Registers a domain that serves Intune.
     pub async fn register(&self, hostname: &str) -> Value {
-        let body = json!({"hostname": hostname, "client_name": "Contoso", "server": {"vendor": "intune", "parameters": {"tenant_id": TENANT}}});
+        self.register_intune(hostname, TENANT, "global").await
+    }
+
+    /// The same for another tenant or cloud.
+    pub async fn register_intune(&self, hostname: &str, tenant_id: &str, cloud: &str) -> Value {
+        let server = json!({"vendor": "intune", "parameters": {"tenant_id": tenant_id, "cloud": cloud}});
+        self.register_with(json!({"hostname": hostname, "server": server}))
+            .await
+    }
+
+    /// Registers a domain of the client Contoso.
+    pub async fn register_with(&self, mut body: Value) -> Value {
+        body["client_name"] = json!("Contoso");
         let answer = self.post("/domains", body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.json()
@@ -228,7 +270,12 @@ pub async fn eventually<F: Future<Output = bool>>(mut condition: impl FnMut() ->
 
 /// The document that an Intune domain serves.
 pub fn intune_document() -> String {
+    intune_document_of(TENANT, "com")
+}
+
+/// The same for another tenant, and the top-level domain of another cloud.
+pub fn intune_document_of(tenant_id: &str, tld: &str) -> String {
     format!(
-        r#"{{"Servers":[{{"Version":"mdm-byod","BaseURL":"https://manage.microsoft.com/EnrollmentServer/PostReportDeviceInfoForUEV2?aadTenantId={TENANT}"}}]}}"#
+        r#"{{"Servers":[{{"Version":"mdm-byod","BaseURL":"https://manage.microsoft.{tld}/EnrollmentServer/PostReportDeviceInfoForUEV2?aadTenantId={tenant_id}"}}]}}"#
     )
 }

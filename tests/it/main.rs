@@ -1,4 +1,12 @@
-#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "a test that can not go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a test that can not go on has failed"
+)]
 //! The whole server over a database of each test's own. A test's name is the rule it holds.
+mod answers;
 mod app;
+mod hosts;
 mod smoke;
+mod tls;
+mod wire;
