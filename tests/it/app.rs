@@ -123,17 +123,7 @@ impl TestApp {
 
     /// Somebody with this token.
     pub fn program(&self, organisation_id: uuid::Uuid, token: &str) -> Msp {
-        let client = reqwest::Client::builder()
-            .resolve("portal.signpost.test", self.http)
-            .build()
-            .unwrap();
-        let base = format!("http://portal.signpost.test:{}/api/v1", self.http.port());
-        Msp {
-            organisation_id,
-            token: token.to_owned(),
-            base,
-            client,
-        }
+        Msp::at(self.http, organisation_id, token)
     }
 
     /// Takes the operator's word for a domain, and waits until it is served with its certificate.
@@ -188,6 +178,20 @@ impl TestApp {
 }
 
 impl Msp {
+    /// Whoever holds `token`, at the server that listens on `http`.
+    pub fn at(http: SocketAddr, organisation_id: uuid::Uuid, token: &str) -> Self {
+        let client = reqwest::Client::builder()
+            .resolve("portal.signpost.test", http)
+            .build()
+            .unwrap();
+        Self {
+            organisation_id,
+            token: token.to_owned(),
+            base: format!("http://portal.signpost.test:{}/api/v1", http.port()),
+            client,
+        }
+    }
+
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         self.call_with(method, path, body, &[]).await
     }

@@ -6,6 +6,8 @@
 //! The whole server over a database of each test's own. A test's name is the rule it holds.
 mod answers;
 mod app;
+mod binary;
+mod command_line;
 mod hosts;
 mod smoke;
 mod tls;
