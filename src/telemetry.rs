@@ -3,9 +3,7 @@ use std::io::IsTerminal;
 
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use tracing::{Level, Metadata};
-use tracing_subscriber::{
-    EnvFilter, Layer, filter::FilterExt, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
-};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// At these levels the libraries print whole requests: headers, paths, queries. A filter that asks
 /// for them gets their warnings only.
@@ -23,20 +21,16 @@ const PRINT_REQUESTS: [&str; 8] = [
 /// Writes to standard error: for people if that is a terminal, else one JSON object a line.
 /// `filter` was checked when the settings were read. Call once.
 pub fn init(filter: &str) {
-    let chosen = EnvFilter::try_new(filter)
-        .unwrap_or_else(|_| EnvFilter::new("info"))
-        .and(filter_fn(is_discreet));
-    let registry = tracing_subscriber::registry();
+    let chosen = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Filters of the whole registry, not of a layer: where a library only asks whether it may say
+    // something (sqlx does, of each notice), a layer's own filter loses the thread's next event.
+    let registry = tracing_subscriber::registry().with(chosen).with(filter_fn(is_discreet));
     let is_terminal = std::io::stderr().is_terminal();
     let base = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let result = if is_terminal {
-        registry
-            .with(base.compact().with_target(false).with_filter(chosen))
-            .try_init()
+        registry.with(base.compact().with_target(false)).try_init()
     } else {
-        registry
-            .with(base.json().flatten_event(true).with_filter(chosen))
-            .try_init()
+        registry.with(base.json().flatten_event(true)).try_init()
     };
     if result.is_err() {
         tracing::debug!("telemetry was set up before");

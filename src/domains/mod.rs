@@ -198,7 +198,7 @@ pub async fn update(
             "policy".into(),
             json!({ "from": domain.policy.without_people(), "to": policy.without_people() }),
         );
-        store::unlink_servers(db, &client, domain.id).await?;
+        servers::store::unlink(db, &client, domain.id).await?;
         link_servers(db, &client, domain.id, policy).await?;
     }
     let answering = Answering {
@@ -255,7 +255,7 @@ async fn link_servers(
     policy: &Policy,
 ) -> Result<(), DomainError> {
     for server_id in policy.server_ids() {
-        if !store::link_server(db, scope, domain_id, server_id).await? {
+        if !servers::store::link(db, scope, domain_id, server_id).await? {
             return Err(DomainError::NoSuchServer(server_id));
         }
     }

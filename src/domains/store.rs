@@ -270,35 +270,3 @@ pub async fn list_all(db: &mut PgConnection, _: Operator) -> Result<Vec<Listed>,
     .fetch_all(db)
     .await
 }
-
-/// Notes that a domain's policy names a server of the same client. `false`: there is no such server.
-pub async fn link_server(
-    db: &mut PgConnection,
-    scope: &ClientScope,
-    domain_id: Uuid,
-    server_id: Uuid,
-) -> Result<bool, DomainError> {
-    let linked = sqlx::query!(
-        "insert into policy_servers (domain_id, mdm_server_id, client_id)
-         select $1, mdm_server_id, client_id from mdm_servers
-          where organisation_id = $2 and client_id = $3 and mdm_server_id = $4",
-        domain_id,
-        scope.organisation_id(),
-        scope.client_id(),
-        server_id,
-    )
-    .execute(db)
-    .await?;
-    Ok(linked.rows_affected() == 1)
-}
-
-pub async fn unlink_servers(db: &mut PgConnection, scope: &ClientScope, domain_id: Uuid) -> Result<(), DomainError> {
-    sqlx::query!(
-        "delete from policy_servers where client_id = $1 and domain_id = $2",
-        scope.client_id(),
-        domain_id
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}

@@ -164,17 +164,7 @@ impl TestApp {
 
     /// Somebody with this token.
     pub fn program(&self, organisation_id: uuid::Uuid, token: &str) -> Msp {
-        let client = reqwest::Client::builder()
-            .resolve("portal.signpost.test", self.http)
-            .build()
-            .unwrap();
-        let base = format!("http://portal.signpost.test:{}/api/v1", self.http.port());
-        Msp {
-            organisation_id,
-            token: token.to_owned(),
-            base,
-            client,
-        }
+        Msp::at(self.http, organisation_id, token)
     }
 
     /// Takes the operator's word for a domain, and waits until it is served with its certificate.
@@ -190,6 +180,22 @@ impl TestApp {
         .unwrap();
         tx.commit().await.unwrap();
         eventually(|| async { self.running.serves(hostname) }).await;
+    }
+
+    pub async fn suspend(&self, msp: &Msp) {
+        self.set_suspended(msp, Some(signpost::clock::now())).await;
+    }
+
+    pub async fn resume(&self, msp: &Msp) {
+        self.set_suspended(msp, None).await;
+    }
+
+    async fn set_suspended(&self, msp: &Msp, at: Option<chrono::DateTime<chrono::Utc>>) {
+        let mut tx = self.pool.begin().await.unwrap();
+        organisations::set_suspended(&mut tx, Operator::at_the_command_line(), msp.organisation_id, at)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// What a device gets over plain HTTP.
@@ -213,6 +219,20 @@ impl TestApp {
 }
 
 impl Msp {
+    /// Whoever holds `token`, at the server that listens on `http`.
+    pub fn at(http: SocketAddr, organisation_id: uuid::Uuid, token: &str) -> Self {
+        let client = reqwest::Client::builder()
+            .resolve("portal.signpost.test", http)
+            .build()
+            .unwrap();
+        Self {
+            organisation_id,
+            token: token.to_owned(),
+            base: format!("http://portal.signpost.test:{}/api/v1", http.port()),
+            client,
+        }
+    }
+
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         self.call_with(method, path, body, &[]).await
     }
@@ -260,9 +280,35 @@ impl Msp {
         self.call("DELETE", path, None).await
     }
 
+    /// The rows of the request log, newest first, once there are `count`.
+    pub async fn logged(&self, count: usize) -> Vec<Value> {
+        let rows = || async {
+            self.get("/requests?limit=100").await.json()["data"]
+                .as_array()
+                .unwrap()
+                .clone()
+        };
+        eventually(|| async { rows().await.len() >= count }).await;
+        let rows = rows().await;
+        assert_eq!(rows.len(), count, "{rows:#?}");
+        rows
+    }
+
     /// Registers a domain that serves Intune.
     pub async fn register(&self, hostname: &str) -> Value {
-        let body = json!({"hostname": hostname, "client_name": "Contoso", "server": {"vendor": "intune", "parameters": {"tenant_id": TENANT}}});
+        self.register_intune(hostname, TENANT, "global").await
+    }
+
+    /// The same for another tenant or cloud.
+    pub async fn register_intune(&self, hostname: &str, tenant_id: &str, cloud: &str) -> Value {
+        let server = json!({"vendor": "intune", "parameters": {"tenant_id": tenant_id, "cloud": cloud}});
+        self.register_with(json!({"hostname": hostname, "server": server}))
+            .await
+    }
+
+    /// Registers a domain of the client Contoso.
+    pub async fn register_with(&self, mut body: Value) -> Value {
+        body["client_name"] = json!("Contoso");
         let answer = self.post("/domains", body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.json()
@@ -282,8 +328,13 @@ pub async fn eventually<F: Future<Output = bool>>(mut condition: impl FnMut() ->
 
 /// The document that an Intune domain serves.
 pub fn intune_document() -> String {
+    intune_document_of(TENANT, "com")
+}
+
+/// The same for another tenant, and the top-level domain of another cloud.
+pub fn intune_document_of(tenant_id: &str, tld: &str) -> String {
     format!(
-        r#"{{"Servers":[{{"Version":"mdm-byod","BaseURL":"https://manage.microsoft.com/EnrollmentServer/PostReportDeviceInfoForUEV2?aadTenantId={TENANT}"}}]}}"#
+        r#"{{"Servers":[{{"Version":"mdm-byod","BaseURL":"https://manage.microsoft.{tld}/EnrollmentServer/PostReportDeviceInfoForUEV2?aadTenantId={tenant_id}"}}]}}"#
     )
 }
 

@@ -4,8 +4,14 @@
     reason = "a test that can not go on has failed"
 )]
 //! The whole server over a database of each test's own. A test's name is the rule it holds.
+mod answers;
 mod app;
+mod binary;
+mod command_line;
+mod hosts;
 mod openapi;
 mod smoke;
 mod strictness;
 mod tenancy;
+mod tls;
+mod wire;
