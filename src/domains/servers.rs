@@ -88,6 +88,10 @@ pub async fn find_or_create(
     scope: &ClientScope,
     server: vendors::Server,
 ) -> Result<Uuid, DomainError> {
+    if let Some(server_id) = store::find_same_server(db, scope, &server).await? {
+        return Ok(server_id);
+    }
+    store::lock_servers(db, scope).await?;
     match store::find_same_server(db, scope, &server).await? {
         Some(server_id) => Ok(server_id),
         None => create(db, scope, None, server).await.map(|created| created.id),
