@@ -220,6 +220,10 @@ impl Problem {
                     )
                 }
             }
+            // deadlock_detected and serialization_failure: two changes met, and ours gave way.
+            sqlx::Error::Database(source) if matches!(source.code().as_deref(), Some("40P01" | "40001")) => {
+                Self::conflict("Another request changed the same things at this moment. Send this one again.")
+            }
             _ => Self::internal(error),
         }
     }

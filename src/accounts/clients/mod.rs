@@ -56,7 +56,8 @@ pub async fn create(
     if scope.client_id().is_some() {
         return Err(ClientError::LimitedToOneClient);
     }
-    let client = store::insert(db, scope, name, external_ref).await?;
+    let inserted = store::insert(db, scope, name, external_ref).await?;
+    let client = inserted.ok_or(ClientError::NameTaken)?;
     record(db, scope, "client.created", &client).await?;
     Ok(client)
 }
@@ -66,8 +67,16 @@ pub async fn find_or_create(db: &mut PgConnection, scope: &Scope, name: &str) ->
     if let Some(client_id) = store::find_by_name(db, scope, name).await? {
         return Ok(ClientScope::of_new(scope, client_id));
     }
-    let client = create(db, scope, name, None).await?;
-    Ok(ClientScope::of_new(scope, client.id))
+    let client_id = match create(db, scope, name, None).await {
+        Ok(client) => client.id,
+        // Somebody made it between our two statements, and has committed.
+        Err(ClientError::NameTaken) => {
+            let found = store::find_by_name(db, scope, name).await?;
+            found.ok_or(ClientError::NameTaken)?
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(ClientScope::of_new(scope, client_id))
 }
 
 /// Writes `client` back as it is now. A scope that is limited to one client can't: what another is called

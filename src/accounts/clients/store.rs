@@ -19,29 +19,32 @@ pub async fn exists(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Re
     .await
 }
 
+/// `None`: another client has the name. Does not break the transaction off, so that the other can be looked for.
 pub async fn insert(
     db: &mut PgConnection,
     scope: &Scope,
     name: &str,
     external_ref: Option<&str>,
-) -> Result<Client, ClientError> {
+) -> Result<Option<Client>, ClientError> {
     let id = Uuid::now_v7();
     let created_at = sqlx::query_scalar!(
-        "insert into clients (client_id, organisation_id, name, external_ref) values ($1, $2, $3, $4) returning created_at",
+        "insert into clients (client_id, organisation_id, name, external_ref) values ($1, $2, $3, $4)
+             on conflict (organisation_id, lower(name)) do nothing
+         returning created_at",
         id,
         scope.organisation_id(),
         name,
         external_ref,
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await?;
-    Ok(Client {
+    Ok(created_at.map(|created_at| Client {
         id,
         name: name.to_owned(),
         external_ref: external_ref.map(ToOwned::to_owned),
         domain_count: 0,
         created_at,
-    })
+    }))
 }
 
 pub async fn find(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Result<Option<Client>, sqlx::Error> {

@@ -90,6 +90,10 @@ pub async fn find_or_create(
     scope: &ClientScope,
     server: vendors::Server,
 ) -> Result<Uuid, DomainError> {
+    if let Some(server_id) = store::find_same(db, scope, &server).await? {
+        return Ok(server_id);
+    }
+    store::lock(db, scope).await?;
     match store::find_same(db, scope, &server).await? {
         Some(server_id) => Ok(server_id),
         None => create(db, scope, None, server).await.map(|created| created.id),

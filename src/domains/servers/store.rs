@@ -33,6 +33,18 @@ pub async fn insert(
     Ok(row)
 }
 
+/// Lets one transaction at a time make servers of the client.
+pub async fn lock(db: &mut PgConnection, scope: &ClientScope) -> Result<(), DomainError> {
+    sqlx::query!(
+        "select from clients where organisation_id = $1 and client_id = $2 for no key update",
+        scope.organisation_id(),
+        scope.client_id(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 pub async fn find_same(
     db: &mut PgConnection,
     scope: &ClientScope,
