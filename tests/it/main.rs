@@ -9,6 +9,8 @@ mod app;
 mod binary;
 mod command_line;
 mod hosts;
+mod outage;
+mod request_log;
 mod smoke;
 mod tls;
 mod wire;
