@@ -112,15 +112,17 @@ impl Discovery {
         if !is_trusted(peer) {
             return Some(peer);
         }
-        let forwarded = head
-            .headers
-            .get(HeaderName::from_static("x-forwarded-for"))
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let mut addresses = forwarded
-            .rsplit(',')
-            .map_while(|item| item.trim().parse::<IpAddr>().ok());
-        addresses.find(|address| !is_trusted(*address)).or(Some(peer))
+        // Lines of one name are one list (RFC 9110 §5.3): a proxy may add a line to the sender's.
+        let lines = head.headers.get_all(HeaderName::from_static("x-forwarded-for"));
+        let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        let client = items.fold(None, |last, item| {
+            match str::from_utf8(item).ok().and_then(|item| item.trim().parse().ok()) {
+                Some(address) if is_trusted(address) => last,
+                // What stands before nonsense is not to be believed either.
+                other => other,
+            }
+        });
+        client.or(Some(peer))
     }
 }
 

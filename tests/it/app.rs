@@ -124,7 +124,12 @@ impl TestApp {
     }
 
     pub async fn start_in(pool: PgPool, state_dir: PathBuf, more: &[(&str, &str)]) -> Self {
-        let running = server::start(&settings(&pool, &state_dir, more)).await.unwrap();
+        let settings = settings(&pool, &state_dir, more);
+        Self::start_as(pool, state_dir, &settings).await
+    }
+
+    pub async fn start_as(pool: PgPool, state_dir: PathBuf, settings: &Settings) -> Self {
+        let running = server::start(settings).await.unwrap();
         let server::Addresses { http, https, ops } = running.addresses;
         Self {
             pool,
@@ -139,6 +144,12 @@ impl TestApp {
     pub async fn stop(self) {
         self.running.stop().await.unwrap();
         std::fs::remove_dir_all(&self.state_dir).unwrap();
+    }
+
+    /// Stops the server and leaves its state directory to the next one.
+    pub async fn stop_for_a_while(self) -> PathBuf {
+        self.running.stop().await.unwrap();
+        self.state_dir
     }
 
     pub async fn msp(&self, name: &str) -> Msp {

@@ -10,7 +10,10 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use sqlx::{ConnectOptions, PgPool};
+use serde_json::Value;
+use sqlx::{ConnectOptions, PgPool, postgres::PgConnectOptions};
+
+use crate::app::Msp;
 
 /// A state directory and an environment in which `signpost` is run.
 pub struct Machine {
@@ -43,8 +46,12 @@ impl Machine {
     /// With a database of the test's own.
     pub fn new(pool: &PgPool) -> Self {
         let mut machine = Self::bare();
-        machine.set("DATABASE_URL", pool.connect_options().to_url_lossy().as_str());
+        machine.set_database(&pool.connect_options());
         machine
+    }
+
+    pub fn set_database(&mut self, options: &PgConnectOptions) {
+        self.set("DATABASE_URL", options.to_url_lossy().as_str());
     }
 
     /// Without a database.
@@ -109,6 +116,16 @@ impl Machine {
         }
     }
 
+    /// The object that is printed for a new organisation.
+    pub fn create_organisation(&self, name: &str) -> Value {
+        let email = format!("{}@msp.example", name.to_ascii_lowercase().replace(' ', "."));
+        let printed = self
+            .run(&["org", "create", "--name", name, "--email", &email])
+            .succeeded();
+        assert_eq!(printed.lines().count(), 1);
+        serde_json::from_str(&printed).unwrap()
+    }
+
     /// Starts `serve` and waits until it is ready.
     pub fn serve(&self, arguments: &[&str]) -> Serving {
         let mut serving = self.spawn(arguments);
@@ -117,7 +134,7 @@ impl Machine {
         let mut has_ended = || serving.child.try_wait().unwrap().is_some();
         soon(|| ready().is_some() || has_ended());
         let ready = ready().unwrap_or_else(|| panic!("not ready: {:#?}", output.lines()));
-        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+        let ready: Value = serde_json::from_str(&ready).unwrap();
         let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
         (serving.http, serving.https, serving.ops) = (address("http"), address("https"), address("ops"));
         serving
@@ -161,6 +178,12 @@ impl Ended {
 }
 
 impl Serving {
+    /// Whoever holds the token of an organisation as it was printed.
+    pub fn program(&self, created: &Value) -> Msp {
+        let organisation_id = created["organisation_id"].as_str().unwrap().parse().unwrap();
+        Msp::at(self.http, organisation_id, created["token"].as_str().unwrap())
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

@@ -7,24 +7,13 @@ use std::{
 };
 
 use rustix::process::Signal;
-use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::{
-    app::{Msp, WELL_KNOWN, eventually, intune_document},
+    app::{WELL_KNOWN, eventually, intune_document},
     binary::{Machine, soon},
     wire::{Wire, ask},
 };
-
-/// The object that is printed for a new organisation.
-fn create_organisation(machine: &Machine, name: &str) -> Value {
-    let email = format!("{}@msp.example", name.to_ascii_lowercase().replace(' ', "."));
-    let printed = machine
-        .run(&["org", "create", "--name", name, "--email", &email])
-        .succeeded();
-    assert_eq!(printed.lines().count(), 1);
-    serde_json::from_str(&printed).unwrap()
-}
 
 #[sqlx::test]
 async fn check_config_shows_every_setting_and_no_secret(pool: PgPool) {
@@ -148,7 +137,7 @@ async fn an_interrupt_ends_serve_like_a_termination(pool: PgPool) {
 #[sqlx::test]
 async fn an_organisation_is_made_listed_suspended_and_resumed(pool: PgPool) {
     let machine = Machine::new(&pool);
-    let created = create_organisation(&machine, "Acme IT");
+    let created = machine.create_organisation("Acme IT");
     let mut fields: Vec<_> = created.as_object().unwrap().keys().map(String::as_str).collect();
     fields.sort_unstable();
     assert_eq!(fields, ["organisation_id", "token", "user_id"]);
@@ -185,10 +174,9 @@ async fn an_organisation_is_made_listed_suspended_and_resumed(pool: PgPool) {
 #[sqlx::test]
 async fn domains_are_verified_by_name_or_from_standard_input_all_or_none(pool: PgPool) {
     let machine = Machine::new(&pool);
-    let created = create_organisation(&machine, "Acme IT");
+    let created = machine.create_organisation("Acme IT");
     let serving = machine.serve(&[]);
-    let id = created["organisation_id"].as_str().unwrap().parse().unwrap();
-    let msp = Msp::at(serving.http, id, created["token"].as_str().unwrap());
+    let msp = serving.program(&created);
     for hostname in ["a.example", "b.example", "c.example", "d.example"] {
         msp.register(hostname).await;
     }
@@ -232,7 +220,7 @@ fn openapi_prints_the_document_that_is_committed() {
 #[sqlx::test]
 async fn a_missing_or_wrong_secret_key_file_is_an_error_that_names_the_setting(pool: PgPool) {
     let mut machine = Machine::new(&pool);
-    create_organisation(&machine, "Acme IT");
+    machine.create_organisation("Acme IT");
     let key = machine.state_dir().join("secret.key");
     let kept = machine.directory.join("kept.key");
     fs::rename(&key, &kept).unwrap();

@@ -10,6 +10,8 @@ mod binary;
 mod command_line;
 mod hosts;
 mod openapi;
+mod outage;
+mod request_log;
 mod smoke;
 mod strictness;
 mod tenancy;
