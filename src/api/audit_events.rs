@@ -1,13 +1,13 @@
 //! Who changed what.
 use actix_web::{get, web};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     Api,
-    page::{Page, Params, Window},
+    page::{Page, PageParams, Params},
     problem::Problem,
 };
 use crate::{
@@ -68,22 +68,12 @@ impl From<AuditEvent> for AuditEventBody {
     }
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListParams {
-    /// 1 to 100, 50 if not given.
-    limit: Option<u16>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List audit events
 ///
 /// Newest first.
 #[utoipa::path(
     tag = "Account",
-    params(ListParams),
+    params(PageParams),
     responses(
         (status = 200, body = Page<AuditEventBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "at": "2026-11-01T09:00:00Z", "actor": {"type": "token", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "First token"}, "action": "client.created", "subject": {"type": "client", "id": "01890a5d-ac96-774b-bcce-b302099a8059", "name": "Contoso"}, "details": {"external_ref": null}}], "next_cursor": null})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
@@ -93,10 +83,10 @@ pub struct ListParams {
 pub async fn list_audit_events(
     actor: Actor,
     api: web::Data<Api>,
-    params: Params<ListParams>,
+    params: Params<PageParams>,
 ) -> Result<web::Json<Page<AuditEventBody>>, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
-    let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
+    let window = params.0.window()?;
     let mut db = api.pool.acquire().await?;
     let rows = store::list(&mut db, &scope, window.after, window.fetch()).await?;
     Ok(web::Json(window.page(rows, |event| event.id, AuditEventBody::from)))

@@ -3,13 +3,13 @@ use actix_web::{HttpResponse, delete, get, patch, post, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     Api,
     body::{Body, present},
-    page::{Page, Params, Window},
+    page::{Page, PageParams, Params},
     problem::Problem,
 };
 use crate::{
@@ -71,20 +71,10 @@ pub struct ClientChange {
     external_ref: Option<Option<String>>,
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListParams {
-    /// 1 to 100, 50 if not given.
-    limit: Option<u16>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List clients
 #[utoipa::path(
     tag = "Clients",
-    params(ListParams),
+    params(PageParams),
     responses(
         (status = 200, body = Page<ClientBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "name": "Contoso", "external_ref": null, "domain_count": 2, "created_at": "2026-11-01T09:00:00Z"}], "next_cursor": null})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
@@ -94,10 +84,10 @@ pub struct ListParams {
 pub async fn list_clients(
     actor: Actor,
     api: web::Data<Api>,
-    params: Params<ListParams>,
+    params: Params<PageParams>,
 ) -> Result<web::Json<Page<ClientBody>>, Problem> {
     let scope = actor.scope(Permission::DomainsRead)?;
-    let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
+    let window = params.0.window()?;
     let mut db = api.pool.acquire().await?;
     let rows = store::list(&mut db, &scope, window.after, window.fetch()).await?;
     Ok(web::Json(window.page(rows, |client| client.id, ClientBody::from)))

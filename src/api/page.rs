@@ -3,8 +3,8 @@ use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use serde::{Serialize, de::DeserializeOwned};
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::problem::Problem;
@@ -20,6 +20,23 @@ pub struct Page<T> {
     /// For `?cursor=`; null at the end.
     #[schema(example = json!(null))]
     pub next_cursor: Option<String>,
+}
+
+/// The parameters of a list that has no filters.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageParams {
+    /// 1 to 100, 50 if not given.
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageParams {
+    pub fn window(&self) -> Result<Window, Problem> {
+        Window::parse(self.limit, self.cursor.as_deref())
+    }
 }
 
 /// Where a page starts and how long it is.

@@ -2,13 +2,13 @@
 use actix_web::{HttpResponse, delete, get, post, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     Api,
     body::Body,
-    page::{Page, Params, Window},
+    page::{Page, PageParams, Params},
     problem::Problem,
 };
 use crate::{
@@ -119,20 +119,10 @@ impl NewTokenBody {
     }
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListParams {
-    /// 1 to 100, 50 if not given.
-    limit: Option<u16>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List tokens
 #[utoipa::path(
     tag = "Account",
-    params(ListParams),
+    params(PageParams),
     responses(
         (status = 200, body = Page<TokenBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "name": "Nightly sync", "scopes": ["domains:read"], "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": null, "last_used_at": null}], "next_cursor": null})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
@@ -142,10 +132,10 @@ pub struct ListParams {
 pub async fn list_tokens(
     actor: Actor,
     api: web::Data<Api>,
-    params: Params<ListParams>,
+    params: Params<PageParams>,
 ) -> Result<web::Json<Page<TokenBody>>, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
-    let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
+    let window = params.0.window()?;
     let mut db = api.pool.acquire().await?;
     let rows = store::list(&mut db, &scope, window.after, window.fetch()).await?;
     Ok(web::Json(window.page(rows, |token| token.id, TokenBody::from)))
