@@ -7,7 +7,9 @@
 mod answers;
 mod app;
 mod binary;
+mod canary;
 mod command_line;
+mod embedded_postgres;
 mod hosts;
 mod outage;
 mod request_log;
