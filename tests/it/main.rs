@@ -10,6 +10,7 @@ mod binary;
 mod canary;
 mod command_line;
 mod embedded_postgres;
+mod freshness;
 mod hosts;
 mod outage;
 mod request_log;
