@@ -7,6 +7,7 @@ use sqlx::PgPool;
 
 use crate::{
     app::{Answer, Msp, TestApp, eventually, intune_document, intune_document_of, settings},
+    binary::{Machine, soon},
     outage::Outage,
     tls,
     wire::{ask, ask_target},
@@ -189,6 +190,28 @@ async fn a_row_that_cannot_be_read_keeps_its_last_good_answer_and_stops_no_other
     until(&app, 200, &intune_document()).await;
     assert_eq!(msp.get("/domains").await.status, 200);
     app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_row_that_cannot_be_read_is_a_warning_that_names_the_domain(pool: PgPool) {
+    let machine = Machine::new(&pool);
+    let created = machine.create_organisation("Acme IT");
+    let serving = machine.serve(&[]);
+    serving.program(&created).register("contoso.com").await;
+    machine.run(&["domain", "verify", "contoso.com"]).succeeded();
+    eventually(|| async { ask(serving.http, b"contoso.com", "").await.status == 200 }).await;
+    sqlx::query("update domains set policy = '{}'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let is_warning = |line: &str| line.contains(r#""level":"WARN""#) && line.contains("contoso.com");
+    assert!(
+        soon(|| serving.output.find(is_warning).is_some()),
+        "{:#?}",
+        serving.output.lines()
+    );
+    assert_eq!(ask(serving.http, b"contoso.com", "").await.body, intune_document());
+    assert!(serving.terminate().0.success());
 }
 
 #[sqlx::test]
