@@ -3,6 +3,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -57,7 +58,7 @@ impl Machine {
     /// Without a database.
     pub fn bare() -> Self {
         let directory = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
-        fs::create_dir(&directory).unwrap();
+        fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
         let mut machine = Self {
             directory,
             environment: Vec::new(),

@@ -1,7 +1,7 @@
 //! The commands, what they print, and how they fail.
 use std::{
     fs,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -124,6 +124,39 @@ async fn serve_ends_well_and_soon_with_requests_in_flight_and_connections_idle(p
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
     drop((idle, slow, silent, in_flight));
+}
+
+#[sqlx::test]
+async fn a_request_in_flight_is_answered_after_the_signal_to_stop(pool: PgPool) {
+    let machine = Machine::new(&pool);
+    let created = machine.create_organisation("Acme IT");
+    let mut serving = machine.serve(&[]);
+    let body = r#"{"name": "Contoso"}"#;
+    let (first, last) = body.split_at(5);
+    let token = created["token"].as_str().unwrap();
+    let head = format!(
+        "POST /api/v1/clients HTTP/1.1\r\nHost: portal.signpost.test\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut in_flight = Wire::connect(serving.http).await;
+    in_flight.send(format!("{head}{first}").as_bytes()).await;
+    // An answer on a later connection: the request before it has been read.
+    assert_eq!(ask(serving.http, b"contoso.com", "").await.status, 404);
+    serving.signal(Signal::TERM);
+    assert!(soon(|| serving
+        .output
+        .find(|line| line.contains(r#""message":"stopping""#))
+        .is_some()));
+    assert!(soon(|| TcpStream::connect(serving.http).is_err()));
+    in_flight.send(last.as_bytes()).await;
+    let reply = in_flight.reply().await.unwrap();
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    assert_eq!(serving.wait().code(), Some(0));
+    let names: Vec<String> = sqlx::query_scalar("select name from clients")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(names, ["Contoso"]);
 }
 
 #[sqlx::test]

@@ -7,7 +7,10 @@
 mod answers;
 mod app;
 mod binary;
+mod canary;
 mod command_line;
+mod embedded_postgres;
+mod freshness;
 mod hosts;
 mod openapi;
 mod outage;

@@ -1,7 +1,7 @@
 //! What a handshake shows, to whom, and that a connection is for the name it was made for.
-use std::{fs, sync::Arc};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
-use http::{Request, StatusCode};
+use http::Request;
 use rustls::{
     ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
     client::{
@@ -23,10 +23,11 @@ use crate::{
 };
 
 const OTHER_TENANT: &str = "99999999-8888-7777-6666-555555555555";
-const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+pub const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
-async fn two_domains(pool: PgPool) -> (TestApp, Msp) {
+async fn two_domains(pool: PgPool) -> (TestApp, RootCertStore, Msp) {
     let app = TestApp::start(pool).await;
+    let roots = roots_of(&app.state_dir);
     let msp = app.msp("Acme IT").await;
     msp.register("contoso.com").await;
     msp.register_intune("fabrikam.com", OTHER_TENANT, "global").await;
@@ -34,60 +35,74 @@ async fn two_domains(pool: PgPool) -> (TestApp, Msp) {
     app.verify("fabrikam.com").await;
     // Our own hosts get theirs in the background.
     eventually(|| async {
-        handshake(&app, "edge.signpost.test", trusting(&app, BOTH))
+        handshake(app.https, "edge.signpost.test", trusting(&roots, BOTH))
             .await
             .is_ok()
     })
     .await;
     eventually(|| async {
-        handshake(&app, "portal.signpost.test", trusting(&app, BOTH))
+        handshake(app.https, "portal.signpost.test", trusting(&roots, BOTH))
             .await
             .is_ok()
     })
     .await;
-    (app, msp)
+    (app, roots, msp)
 }
 
-/// A client that trusts the internal CA and nobody else.
-fn trusting(app: &TestApp, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
-    let pem = fs::read(app.state_dir.join("ca.pem")).unwrap();
+/// The internal CA of a state directory, and nobody else.
+pub fn roots_of(state_dir: &Path) -> RootCertStore {
+    let pem = fs::read(state_dir.join("ca.pem")).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
-    builder.unwrap().with_root_certificates(roots).with_no_client_auth()
+    roots
 }
 
-async fn handshake(
-    app: &TestApp,
+pub fn trusting(roots: &RootCertStore, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
+    builder
+        .unwrap()
+        .with_root_certificates(roots.clone())
+        .with_no_client_auth()
+}
+
+pub async fn handshake(
+    address: SocketAddr,
     name: &str,
     config: impl Into<Arc<ClientConfig>>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(app.https).await?;
+    let tcp = TcpStream::connect(address).await?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
     TlsConnector::from(config.into()).connect(name, tcp).await
 }
 
-async fn ask_h1(app: &TestApp, name: &str, host: &str) -> Reply {
-    let stream = handshake(app, name, trusting(app, BOTH)).await.unwrap();
-    ask_over(stream, host).await
+/// A request for `host` on a connection for `name`.
+pub async fn ask_h1(address: SocketAddr, roots: &RootCertStore, name: &str, host: &str, query: &str) -> Reply {
+    let stream = handshake(address, name, trusting(roots, BOTH)).await.unwrap();
+    ask_over(stream, host, query).await
 }
 
-async fn ask_over(stream: TlsStream<TcpStream>, host: &str) -> Reply {
+async fn ask_over(stream: TlsStream<TcpStream>, host: &str, query: &str) -> Reply {
     let mut wire = Wire::over(stream);
-    wire.send(format!("GET {WELL_KNOWN} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())
-        .await;
+    let request = format!("GET {WELL_KNOWN}{query} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    wire.send(request.as_bytes()).await;
     wire.reply().await.unwrap()
 }
 
-/// Status and body of a request over HTTP/2 to `authority`, with these more headers.
-async fn ask_h2(app: &TestApp, name: &str, authority: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
-    let mut config = trusting(app, BOTH);
+/// The same over HTTP/2 with these more headers: status and body.
+pub async fn ask_h2(
+    address: SocketAddr,
+    roots: &RootCertStore,
+    (name, authority): (&str, &str),
+    query: &str,
+    headers: &[(&str, &str)],
+) -> (u16, String) {
+    let mut config = trusting(roots, BOTH);
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = handshake(app, name, config).await.unwrap();
+    let stream = handshake(address, name, config).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
-    let mut request = Request::get(format!("https://{authority}{WELL_KNOWN}?model-family=iPad"));
+    let mut request = Request::get(format!("https://{authority}{WELL_KNOWN}{query}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -98,7 +113,7 @@ async fn ask_h2(app: &TestApp, name: &str, authority: &str, headers: &[(&str, &s
         while let Some(chunk) = body.data().await {
             bytes.extend(chunk.unwrap());
         }
-        (head.status, String::from_utf8(bytes).unwrap())
+        (head.status.as_u16(), String::from_utf8(bytes).unwrap())
     };
     tokio::select! {
         answer = answer => answer,
@@ -108,7 +123,7 @@ async fn ask_h2(app: &TestApp, name: &str, authority: &str, headers: &[(&str, &s
 
 #[sqlx::test]
 async fn each_name_has_a_certificate_of_its_own_that_the_root_vouches_for(pool: PgPool) {
-    let (app, _msp) = two_domains(pool).await;
+    let (app, roots, _msp) = two_domains(pool).await;
     for (name, status, body) in [
         ("contoso.com", 200, intune_document()),
         ("CONTOSO.com", 200, intune_document()),
@@ -116,11 +131,11 @@ async fn each_name_has_a_certificate_of_its_own_that_the_root_vouches_for(pool: 
         ("edge.signpost.test", 404, String::new()),
     ] {
         // The handshake fails unless chain, name and dates are right.
-        let reply = ask_h1(&app, name, name).await;
+        let reply = ask_h1(app.https, &roots, name, name, "").await;
         assert_eq!((reply.status, reply.body), (status, body), "{name}");
     }
     let mut wire = Wire::over(
-        handshake(&app, "portal.signpost.test", trusting(&app, BOTH))
+        handshake(app.https, "portal.signpost.test", trusting(&roots, BOTH))
             .await
             .unwrap(),
     );
@@ -131,8 +146,12 @@ async fn each_name_has_a_certificate_of_its_own_that_the_root_vouches_for(pool: 
         (docs.status, docs.header("strict-transport-security")),
         (200, Some("max-age=31536000"))
     );
-    let one = handshake(&app, "contoso.com", trusting(&app, BOTH)).await.unwrap();
-    let other = handshake(&app, "fabrikam.com", trusting(&app, BOTH)).await.unwrap();
+    let one = handshake(app.https, "contoso.com", trusting(&roots, BOTH))
+        .await
+        .unwrap();
+    let other = handshake(app.https, "fabrikam.com", trusting(&roots, BOTH))
+        .await
+        .unwrap();
     assert_ne!(
         one.get_ref().1.peer_certificates(),
         other.get_ref().1.peer_certificates()
@@ -142,28 +161,40 @@ async fn each_name_has_a_certificate_of_its_own_that_the_root_vouches_for(pool: 
 
 #[sqlx::test]
 async fn a_handshake_for_an_unknown_name_or_none_is_refused(pool: PgPool) {
-    let (app, msp) = two_domains(pool).await;
+    let (app, roots, msp) = two_domains(pool).await;
     msp.register("unverified.example").await;
     for name in ["unknown.example", "www.contoso.com", "unverified.example", "com"] {
-        let error = handshake(&app, name, trusting(&app, BOTH)).await.unwrap_err();
+        let error = handshake(app.https, name, trusting(&roots, BOTH)).await.unwrap_err();
         assert!(error.to_string().contains("alert"), "{name}: {error}");
     }
-    let mut silent = trusting(&app, BOTH);
+    let mut silent = trusting(&roots, BOTH);
     silent.enable_sni = false;
-    let error = handshake(&app, "contoso.com", silent).await.unwrap_err();
+    let error = handshake(app.https, "contoso.com", silent).await.unwrap_err();
     assert!(error.to_string().contains("alert"), "{error}");
-    let by_address = handshake(&app, "127.0.0.1", trusting(&app, BOTH)).await.unwrap_err();
+    let by_address = handshake(app.https, "127.0.0.1", trusting(&roots, BOTH))
+        .await
+        .unwrap_err();
     assert!(by_address.to_string().contains("alert"), "{by_address}");
 
     assert_eq!(msp.delete("/domains/contoso.com").await.status, 204);
-    eventually(|| async { handshake(&app, "contoso.com", trusting(&app, BOTH)).await.is_err() }).await;
-    assert_eq!(ask_h1(&app, "fabrikam.com", "fabrikam.com").await.status, 200);
+    eventually(|| async {
+        handshake(app.https, "contoso.com", trusting(&roots, BOTH))
+            .await
+            .is_err()
+    })
+    .await;
+    assert_eq!(
+        ask_h1(app.https, &roots, "fabrikam.com", "fabrikam.com", "")
+            .await
+            .status,
+        200
+    );
     app.stop().await;
 }
 
 #[sqlx::test]
 async fn a_request_for_another_name_than_the_connections_is_misdirected(pool: PgPool) {
-    let (app, _msp) = two_domains(pool).await;
+    let (app, roots, _msp) = two_domains(pool).await;
     for (name, host, status) in [
         ("contoso.com", "contoso.com", 200),
         ("contoso.com", "CONTOSO.com.:8443", 200),
@@ -176,7 +207,7 @@ async fn a_request_for_another_name_than_the_connections_is_misdirected(pool: Pg
         ("edge.signpost.test", "contoso.com", 421),
         ("contoso.com", "a b", 400),
     ] {
-        let reply = ask_h1(&app, name, host).await;
+        let reply = ask_h1(app.https, &roots, name, host, "").await;
         let expected = if status == 200 {
             intune_document()
         } else {
@@ -210,21 +241,17 @@ async fn a_request_for_another_name_than_the_connections_is_misdirected(pool: Pg
         } else {
             String::new()
         };
-        let (answered, body) = ask_h2(&app, name, authority, headers).await;
-        assert_eq!(
-            (answered.as_u16(), body),
-            (status, expected),
-            "{name} {authority} {headers:?}"
-        );
+        let (answered, body) = ask_h2(app.https, &roots, (name, authority), "", headers).await;
+        assert_eq!((answered, body), (status, expected), "{name} {authority} {headers:?}");
     }
     app.stop().await;
 }
 
 #[sqlx::test]
 async fn tls_1_2_and_1_3_are_spoken_and_the_log_tells_which(pool: PgPool) {
-    let (app, msp) = two_domains(pool).await;
+    let (app, roots, msp) = two_domains(pool).await;
     let speaks = async |version, expected| {
-        let stream = handshake(&app, "contoso.com", trusting(&app, &[version]))
+        let stream = handshake(app.https, "contoso.com", trusting(&roots, &[version]))
             .await
             .unwrap();
         let session = stream.get_ref().1;
@@ -236,11 +263,16 @@ async fn tls_1_2_and_1_3_are_spoken_and_the_log_tells_which(pool: PgPool) {
         );
         let group = session.negotiated_key_exchange_group().unwrap().name();
         assert_ne!(group, NamedGroup::FFDHE2048);
-        assert_eq!(ask_over(stream, "contoso.com").await.status, 200);
+        assert_eq!(ask_over(stream, "contoso.com", "").await.status, 200);
     };
     speaks(&TLS13, ProtocolVersion::TLSv1_3).await;
     speaks(&TLS12, ProtocolVersion::TLSv1_2).await;
-    assert_eq!(ask_h2(&app, "contoso.com", "contoso.com", &[]).await.0, 200);
+    assert_eq!(
+        ask_h2(app.https, &roots, ("contoso.com", "contoso.com"), "", &[])
+            .await
+            .0,
+        200
+    );
     app.ask("contoso.com", "").await;
     let mut logged = msp.logged(4).await;
     logged.sort_by_key(|row| row["tls"].to_string());
@@ -252,7 +284,7 @@ async fn tls_1_2_and_1_3_are_spoken_and_the_log_tells_which(pool: PgPool) {
 /// Written by hand: no library of today speaks it.
 #[sqlx::test]
 async fn a_client_that_knows_tls_1_1_at_most_is_refused(pool: PgPool) {
-    let (app, _msp) = two_domains(pool).await;
+    let (app, _roots, _msp) = two_domains(pool).await;
     let first_bytes = async |version| {
         let mut tcp = TcpStream::connect(app.https).await.unwrap();
         tcp.write_all(&client_hello(version, "contoso.com")).await.unwrap();
@@ -290,9 +322,9 @@ fn client_hello(version: [u8; 2], name: &str) -> Vec<u8> {
 
 #[sqlx::test]
 async fn a_session_is_resumed_for_its_own_name_and_never_for_another(pool: PgPool) {
-    let (app, _msp) = two_domains(pool).await;
+    let (app, roots, _msp) = two_domains(pool).await;
     for version in BOTH {
-        let mut config = trusting(&app, &[version]);
+        let mut config = trusting(&roots, &[version]);
         config.resumption = Resumption::store(Arc::new(Forgetful(ClientSessionMemoryCache::new(32))));
         let config = Arc::new(config);
         for (name, expected) in [
@@ -301,10 +333,10 @@ async fn a_session_is_resumed_for_its_own_name_and_never_for_another(pool: PgPoo
             ("fabrikam.com", HandshakeKind::Full),
             ("fabrikam.com", HandshakeKind::Resumed),
         ] {
-            let stream = handshake(&app, name, config.clone()).await.unwrap();
+            let stream = handshake(app.https, name, config.clone()).await.unwrap();
             let kind = stream.get_ref().1.handshake_kind();
             // A ticket comes with the first answer.
-            assert_eq!(ask_over(stream, name).await.status, 200);
+            assert_eq!(ask_over(stream, name, "").await.status, 200);
             assert_eq!(kind, Some(expected), "{name} {version:?}");
         }
     }
