@@ -4,13 +4,16 @@
     reason = "a test that can not go on has failed"
 )]
 //! The whole server over a database of each test's own. A test's name is the rule it holds.
+mod accounts;
 mod answers;
 mod app;
 mod binary;
 mod command_line;
 mod hosts;
+mod imports;
 mod openapi;
 mod outage;
+mod registry;
 mod request_log;
 mod smoke;
 mod strictness;
