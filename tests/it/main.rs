@@ -15,6 +15,7 @@ mod openapi;
 mod outage;
 mod registry;
 mod request_log;
+mod requests;
 mod smoke;
 mod strictness;
 mod tenancy;
