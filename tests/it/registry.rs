@@ -779,3 +779,49 @@ async fn a_pasted_document_is_recognised_and_makes_the_same_server(pool: PgPool)
     );
     app.stop().await;
 }
+
+#[sqlx::test]
+async fn changes_of_different_members_at_the_same_moment_are_both_kept(pool: PgPool) {
+    let app = TestApp::start(pool).await;
+    let msp = app.msp("Acme IT").await;
+    let domain = msp.register("contoso.com").await;
+    let client = format!("/clients/{}", domain["client_id"].as_str().unwrap());
+    let server = format!(
+        "/mdm-servers/{}",
+        domain["policy"]["default"]["server_id"].as_str().unwrap()
+    );
+    for number in 0..10 {
+        let url = format!("https://www.contoso.com/{number}");
+        let text = number.to_string();
+        let connection = ["proxy", "redirect"][number % 2];
+        let cloud = ["china", "global"][number % 2];
+        let answers = tokio::join!(
+            msp.patch("/domains/contoso.com", json!({ "website_url": url })),
+            msp.patch("/domains/contoso.com", json!({ "connection": connection })),
+            msp.patch(&client, json!({ "name": text })),
+            msp.patch(&client, json!({ "external_ref": text })),
+            msp.patch(&server, json!({ "name": text })),
+            msp.patch(&server, json!({"parameters": {"tenant_id": TENANT, "cloud": cloud}})),
+        );
+        assert_eq!(answers.0.status, 200);
+        let domain = msp.get("/domains/contoso.com").await.json();
+        assert_eq!(
+            (&domain["website_url"], &domain["connection"]),
+            (&json!(url), &json!(connection)),
+            "{number}"
+        );
+        let stored = msp.get(&client).await.json();
+        assert_eq!(
+            (&stored["name"], &stored["external_ref"]),
+            (&json!(text), &json!(text)),
+            "{number}"
+        );
+        let stored = msp.get(&server).await.json();
+        assert_eq!(
+            (&stored["name"], &stored["parameters"]["cloud"]),
+            (&json!(text), &json!(cloud)),
+            "{number}"
+        );
+    }
+    app.stop().await;
+}
