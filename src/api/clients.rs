@@ -155,9 +155,10 @@ pub async fn update_client(
     body: Body<ClientChange>,
 ) -> Result<web::Json<ClientBody>, Problem> {
     let scope = actor.scope(Permission::DomainsWrite)?;
-    find(&mut *api.pool.acquire().await?, &scope, &id).await?;
+    let found = find(&mut *api.pool.acquire().await?, &scope, &id).await?;
     let change = body.read().await?;
     let mut tx = api.pool.begin().await?;
+    store::lock(&mut tx, &scope, found.id).await?;
     let mut client = find(&mut tx, &scope, &id).await?;
     if let Some(name) = change.name {
         client.name = parse_name(&name)?.into_string();

@@ -70,7 +70,7 @@ pub struct RowResult {
     request_body = Import,
     responses(
         (status = 200, body = ImportResult, example = json!({"dry_run": true, "created": 1, "failed": 0, "data": [{"row": 0, "ok": true, "hostname": "contoso.com", "id": null, "code": null, "detail": null, "errors": []}]})),
-        (status = 401, body = Problem), (status = 403, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
+        (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
     ),
 )]
 #[post("/domains/import")]
@@ -149,7 +149,8 @@ async fn register_row(
             id: Some(domain.id),
             ..result(true, Some(domain.hostname))
         }),
-        Err(problem) if problem.status().is_server_error() => Err(problem),
+        // Also a deadlock: with the next row the same two imports would only meet again.
+        Err(problem) if problem.status().is_server_error() || problem.is_worth_repeating() => Err(problem),
         Err(problem) => {
             let code = Some(problem.code());
             Ok(RowResult {

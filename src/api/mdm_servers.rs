@@ -228,9 +228,10 @@ pub async fn update_mdm_server(
     body: Body<MdmServerChange>,
 ) -> Result<web::Json<MdmServerBody>, Problem> {
     let scope = actor.scope(Permission::DomainsWrite)?;
-    find(&mut *api.pool.acquire().await?, &scope, &id).await?;
+    let found = find(&mut *api.pool.acquire().await?, &scope, &id).await?;
     let change = body.read().await?;
     let mut tx = api.pool.begin().await?;
+    store::lock_server(&mut tx, &scope, found.id).await?;
     let before = find(&mut tx, &scope, &id).await?;
     let invalid = |error| Problem::invalid(vec![error]);
     let name = parse_name(change.name.as_deref()).map_err(invalid)?;

@@ -222,10 +222,24 @@ impl Problem {
             }
             // deadlock_detected and serialization_failure: two changes met, and ours gave way.
             sqlx::Error::Database(source) if matches!(source.code().as_deref(), Some("40P01" | "40001")) => {
-                Self::conflict("Another request changed the same things at this moment. Send this one again.")
+                let extra = Extra {
+                    retry_after: Some(1),
+                    ..Extra::default()
+                };
+                let detail = "Another request changed the same things at this moment. Nothing was done: send it again.";
+                Self {
+                    extra,
+                    ..Self::conflict(detail)
+                }
             }
             _ => Self::internal(error),
         }
+    }
+
+    /// Whether nothing is wrong with the request itself.
+    #[must_use]
+    pub fn is_worth_repeating(&self) -> bool {
+        self.extra.retry_after.is_some()
     }
 
     #[must_use]

@@ -4,6 +4,7 @@
     reason = "a test that can not go on has failed"
 )]
 //! The whole server over a database of each test's own. A test's name is the rule it holds.
+mod accounts;
 mod answers;
 mod app;
 mod binary;
@@ -12,9 +13,12 @@ mod command_line;
 mod embedded_postgres;
 mod freshness;
 mod hosts;
+mod imports;
 mod openapi;
 mod outage;
+mod registry;
 mod request_log;
+mod requests;
 mod smoke;
 mod strictness;
 mod tenancy;

@@ -1,4 +1,6 @@
 //! Input that is not what it should be: each mistake is a 4xx that names its place, and none is a 5xx.
+use std::io::Write;
+
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -924,5 +926,42 @@ async fn an_idempotency_key_is_printable_and_not_too_long(pool: PgPool) {
     let first: Answer = post(&longest).await;
     assert_eq!(first.status, 201);
     assert_eq!(post(&longest).await.text, first.text);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_body_that_does_not_come_holds_up_nobody_else(pool: PgPool) {
+    let app = TestApp::start(pool).await;
+    let msp = app.msp("Acme IT").await;
+    let domain = msp.register("contoso.com").await;
+    let client = format!("/clients/{}", domain["client_id"].as_str().unwrap());
+    let server = format!(
+        "/mdm-servers/{}",
+        domain["policy"]["default"]["server_id"].as_str().unwrap()
+    );
+    let mut waiting = Vec::new();
+    for path in [client.as_str(), &server, "/domains/contoso.com"]
+        .iter()
+        .cycle()
+        .take(60)
+    {
+        let head = format!(
+            "PATCH /api/v1{path} HTTP/1.1\r\nhost: portal.signpost.test\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+            msp.token
+        );
+        let mut stream = std::net::TcpStream::connect(app.http).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        waiting.push(stream);
+    }
+    for _ in 0..20 {
+        assert_eq!(app.msp("Other IT").await.get("/domains").await.status, 200);
+    }
+    assert_eq!(
+        msp.patch("/domains/contoso.com", json!({"connection": "proxy"}))
+            .await
+            .status,
+        200
+    );
+    drop(waiting);
     app.stop().await;
 }

@@ -97,6 +97,18 @@ pub async fn list(
     .await
 }
 
+/// Until the end of the transaction, nobody else changes the client.
+pub async fn lock(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select from clients where organisation_id = $1 and client_id = $2 for no key update",
+        scope.organisation_id(),
+        client_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 pub async fn update(db: &mut PgConnection, scope: &Scope, client: &Client) -> Result<(), ClientError> {
     sqlx::query!(
         "update clients set name = $3, external_ref = $4 where organisation_id = $1 and client_id = $2",

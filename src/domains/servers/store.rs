@@ -106,6 +106,18 @@ pub async fn list(
     Ok(rows)
 }
 
+/// Until the end of the transaction, nobody else changes the server.
+pub async fn lock_server(db: &mut PgConnection, scope: &Scope, server_id: Uuid) -> Result<(), DomainError> {
+    sqlx::query!(
+        "select from mdm_servers where organisation_id = $1 and mdm_server_id = $2 for no key update",
+        scope.organisation_id(),
+        server_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 pub async fn update(
     db: &mut PgConnection,
     scope: &Scope,
