@@ -1,5 +1,10 @@
 //! A discovery request in, an answer and one [`Hit`] out.
-use std::{fmt::Write, net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use actix_web::{
     HttpResponse,
@@ -116,7 +121,10 @@ impl Discovery {
         let lines = head.headers.get_all(HeaderName::from_static("x-forwarded-for"));
         let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
         let client = items.fold(None, |last, item| {
-            match str::from_utf8(item).ok().and_then(|item| item.trim().parse().ok()) {
+            match str::from_utf8(item)
+                .ok()
+                .and_then(|item| forwarded_address(item.trim()))
+            {
                 Some(address) if is_trusted(address) => last,
                 // What stands before nonsense is not to be believed either.
                 other => other,
@@ -124,6 +132,13 @@ impl Discovery {
         });
         client.or(Some(peer))
     }
+}
+
+/// Some gateways add the port.
+fn forwarded_address(item: &str) -> Option<IpAddr> {
+    item.parse()
+        .or_else(|_| item.parse::<SocketAddr>().map(|address| address.ip()))
+        .ok()
 }
 
 /// What a device is told, and why.
@@ -243,6 +258,21 @@ fn method_not_allowed() -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_forwarded_address_may_have_a_port() {
+        for (item, expected) in [
+            ("203.0.113.7", Some("203.0.113.7")),
+            ("203.0.113.7:49152", Some("203.0.113.7")),
+            ("[2001:db8::1]:443", Some("2001:db8::1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("unknown", None),
+            ("203.0.113.7:x", None),
+        ] {
+            let expected = expected.map(|text| text.parse().expect("an address"));
+            assert_eq!(forwarded_address(item), expected, "{item}");
+        }
+    }
 
     #[test]
     fn a_redirect_keeps_the_query_and_stays_one_header() {
