@@ -182,14 +182,13 @@ impl Problem {
     /// `retry_after` in seconds.
     #[must_use]
     pub fn rate_limited(retry_after: u64) -> Self {
-        let extra = Extra {
-            retry_after: Some(retry_after),
-            ..Extra::default()
-        };
-        Self {
-            extra,
-            ..Self::new(Code::RateLimited, format_args!("Try again in {retry_after} seconds."))
-        }
+        let detail = format_args!("Try again in {retry_after} seconds.");
+        Self::new(Code::RateLimited, detail).retry_after(retry_after)
+    }
+
+    fn retry_after(mut self, seconds: u64) -> Self {
+        self.extra.retry_after = Some(seconds);
+        self
     }
 
     /// Logs the whole chain of causes once; the caller learns nothing of it.
@@ -208,29 +207,13 @@ impl Problem {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
                 tracing::warn!(%error, "the database is away");
-                let extra = Extra {
-                    retry_after: Some(5),
-                    ..Extra::default()
-                };
-                Self {
-                    extra,
-                    ..Self::new(
-                        Code::Unavailable,
-                        "The database can't be reached. Devices are still answered; try again shortly.",
-                    )
-                }
+                let detail = "The database can't be reached. Devices are still answered; try again shortly.";
+                Self::new(Code::Unavailable, detail).retry_after(5)
             }
             // deadlock_detected and serialization_failure: two changes met, and ours gave way.
             sqlx::Error::Database(source) if matches!(source.code().as_deref(), Some("40P01" | "40001")) => {
-                let extra = Extra {
-                    retry_after: Some(1),
-                    ..Extra::default()
-                };
                 let detail = "Another request changed the same things at this moment. Nothing was done: send it again.";
-                Self {
-                    extra,
-                    ..Self::conflict(detail)
-                }
+                Self::conflict(detail).retry_after(1)
             }
             _ => Self::internal(error),
         }

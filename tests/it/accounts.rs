@@ -96,7 +96,7 @@ async fn a_token_is_shown_once_and_its_text_is_kept_nowhere(pool: PgPool) {
     let key = [("idempotency-key", "one")];
     let body = || {
         Some(
-            json!({"name": "CI", "scopes": ["requests:read", "domains:read", "domains:read"], "expires_at": "2999-01-01T00:00:00Z"}),
+            json!({"name": "Nightly sync", "scopes": ["requests:read", "domains:read", "domains:read"], "expires_at": "2999-01-01T00:00:00Z"}),
         )
     };
     let made = msp.call_with("POST", "/tokens", body(), &key).await;
@@ -106,7 +106,7 @@ async fn a_token_is_shown_once_and_its_text_is_kept_nowhere(pool: PgPool) {
     assert_eq!(made["scopes"], json!(["domains:read", "requests:read"]));
     assert_eq!(
         (&made["name"], &made["client_id"], &made["last_used_at"]),
-        (&json!("CI"), &Value::Null, &Value::Null)
+        (&json!("Nightly sync"), &Value::Null, &Value::Null)
     );
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(
@@ -124,7 +124,7 @@ async fn a_token_is_shown_once_and_its_text_is_kept_nowhere(pool: PgPool) {
     assert!(list["data"][1]["last_used_at"].is_string(), "{list}");
     assert_eq!(rows_that_hold(&app.pool, &text[4..36]).await, Vec::<String>::new());
     assert_eq!(
-        rows_that_hold(&app.pool, "CI").await.len(),
+        rows_that_hold(&app.pool, "Nightly sync").await.len(),
         2,
         "the token and its audit event: the search finds"
     );
