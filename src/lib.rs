@@ -4,51 +4,51 @@
 //! [`request_log`]. A program's request: [`api`] → the rules of [`domains`] and [`accounts`] → a `store.rs`. What is
 //! committed reaches the directory through [`publisher`]. `ARCHITECTURE.md` walks through all three.
 
-/// Who is asking, and for whom they may act.
+// Who is asking, and for whom they may act.
 pub mod accounts;
-/// REST for programs.
+// REST for programs.
 pub mod api;
-/// Who changed what.
+// Who changed what.
 pub mod audit;
-/// Certificates: issuers, renewal, the one that a handshake gets.
+// Certificates: issuers, renewal, the one that a handshake gets.
 pub mod certificates;
-/// The command line.
+// The command line.
 pub mod cli;
-/// What time it is.
+// What time it is.
 pub mod clock;
-/// Every setting.
+// Every setting.
 pub mod config;
-/// Example data for a trial.
+// Example data for a trial.
 pub mod demo;
-/// The hot path: what a device asks, and what it is told.
+// The hot path: what a device asks, and what it is told.
 pub mod discovery;
-/// The registry of hostnames and MDM servers.
+// The registry of hostnames and MDM servers.
 pub mod domains;
-/// Frames in a file.
+// Frames in a file.
 pub mod frames;
-/// A hostname, parsed once.
+// A hostname, parsed once.
 pub mod hostname;
-/// Names and web addresses, parsed once; what is wrong with an input.
+// Names and web addresses, parsed once; what is wrong with an input.
 pub mod input;
-/// The periodic jobs.
+// The periodic jobs.
 pub mod jobs;
-/// Which secret keys are in force.
+// Which secret keys are in force.
 pub mod keyring;
-/// The ops listener: health and metrics.
+// The ops listener: health and metrics.
 pub mod ops;
-/// The database: pool, migrations, and the server itself when none is given.
+// The database: pool, migrations, and the server itself when none is given.
 pub mod postgres;
-/// From rows in the database to entries in memory.
+// From rows in the database to entries in memory.
 pub mod publisher;
-/// What devices asked.
+// What devices asked.
 pub mod request_log;
-/// Seals secret columns.
+// Seals secret columns.
 pub mod sealed;
-/// The composition root.
+// The composition root.
 pub mod server;
-/// Long-running tasks.
+// Long-running tasks.
 pub mod tasks;
-/// Log lines and metrics.
+// Log lines and metrics.
 pub mod telemetry;
-/// MDM vendors: parameters → Version and BaseURL.
+// MDM vendors: parameters → Version and BaseURL.
 pub mod vendors;

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("signpost: {}", signpost::cli::one_line(&error));
+            eprintln!("signpost: {}", signpost::telemetry::one_line(&error));
             ExitCode::FAILURE
         }
     }

@@ -202,7 +202,7 @@ pub enum AccessError {
     Unauthenticated,
     #[error("this token lacks the scope `{}`", .0.as_str())]
     Forbidden(Permission),
-    #[error("there is no such thing here")]
+    #[error("there is no such client")]
     NotFound,
     #[error("the access rights could not be read")]
     Database(#[from] sqlx::Error),

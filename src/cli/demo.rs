@@ -1,14 +1,10 @@
-//! `signpost demo`, and what `signpost serve --demo` prints.
-use std::net::SocketAddr;
-
+//! `signpost demo`
 use anyhow::Result;
 
 use crate::{
-    accounts::token::TokenText,
     config::Settings,
     demo,
-    discovery::handler::WELL_KNOWN,
-    server::{self, Addresses, Installation},
+    server::{self, Installation},
 };
 
 pub async fn run(settings: &Settings, installation: &Installation) -> Result<()> {
@@ -20,45 +16,4 @@ pub async fn run(settings: &Settings, installation: &Installation) -> Result<()>
     .await?;
     println!("{}", token.expose());
     Ok(())
-}
-
-/// Where everything is, and lines that work when they are pasted.
-#[must_use]
-pub fn banner(settings: &Settings, addresses: &Addresses, token: &TokenText) -> String {
-    let (http, https) = (reachable(addresses.http), reachable(addresses.https));
-    let (host, portal) = (demo::HOSTNAME, &settings.portal_host);
-    let query = format!("user-identifier=ada@{host}&model-family=iPhone");
-    let ca = server::ca_file(&settings.state_dir);
-    let ca = std::path::absolute(&ca).unwrap_or(ca);
-    let token = token.expose();
-    format!(
-        "
-Signpost is running.
-
-  Portal and API   http://{portal}:{http_port}   (documentation: http://{portal}:{http_port}/docs)
-  Demo token       {token}
-
-A device asks over http:
-  curl -i -H 'Host: {host}' 'http://{http}{WELL_KNOWN}?{query}'
-and over https, with a certificate of the internal CA:
-  curl -i --cacert '{ca}' --resolve {host}:{https_port}:{https_ip} 'https://{host}:{https_port}{WELL_KNOWN}?{query}'
-A program lists the domains:
-  curl -H 'Authorization: Bearer {token}' 'http://{http}/api/v1/domains'
-
-Ctrl-C stops it.
-",
-        http_port = http.port(),
-        https_port = https.port(),
-        https_ip = https.ip(),
-        ca = ca.display(),
-    )
-}
-
-/// Whoever listens everywhere is reached on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], v6.port())),
-        other => other,
-    }
 }

@@ -1,6 +1,6 @@
 //! The command line: parses, calls what the API calls too, prints. No logic of its own.
 mod check_config;
-pub mod demo;
+mod demo;
 mod domain;
 mod org;
 
@@ -88,17 +88,4 @@ fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
         .worker_threads(2)
         .build()?
         .block_on(future)
-}
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn one_line(error: &anyhow::Error) -> String {
-    let mut line = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Many errors say their cause already.
-        if !line.contains(&cause) {
-            line = format!("{line}: {cause}");
-        }
-    }
-    line.replace('\n', " ")
 }

@@ -58,7 +58,7 @@ impl Installation {
         let (keyring, is_database_there) = match prepare_database(&postgres, settings).await {
             Ok(keyring) => (keyring, true),
             Err(error) if is_away(&error) && settings.secret_key_file.exists() => {
-                tracing::warn!(error = crate::cli::one_line(&error), "the database is away");
+                tracing::warn!(error = crate::telemetry::one_line(&error), "the database is away");
                 (Keyring::load(&settings.secret_key_file)?, false)
             }
             Err(error) => {

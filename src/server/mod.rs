@@ -1,5 +1,6 @@
 //! The composition root: builds everything, opens the listeners, and knows the order in which to
 //! start and to stop.
+mod banner;
 mod installation;
 mod listeners;
 mod running;

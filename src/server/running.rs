@@ -110,7 +110,7 @@ impl Running {
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        print!("{}", crate::cli::demo::banner(settings, &self.addresses, &token));
+        print!("{}", super::banner::banner(settings, &self.addresses, &token));
         Ok(())
     }
 }

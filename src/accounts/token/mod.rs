@@ -92,7 +92,7 @@ pub struct ApiToken {
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// What a new token may do, checked by [`NewToken::check`].
+/// What a new token is to be; its parts are parsed.
 pub struct NewToken {
     pub name: String,
     pub scopes: Vec<Permission>,
