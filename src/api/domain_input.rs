@@ -61,11 +61,6 @@ enum ClientChoice {
 }
 
 impl DomainInput {
-    #[must_use]
-    pub fn hostname(&self) -> &str {
-        &self.hostname
-    }
-
     /// Registers it in `db`. Everything that can be said without the database is said at once.
     pub async fn register(self, db: &mut PgConnection, api: &Api, scope: &Scope) -> Result<Domain, Problem> {
         let server_id = self.server_id;

@@ -86,11 +86,6 @@ impl Resolver {
     }
 
     #[must_use]
-    pub fn has_own(&self, hostname: &str) -> bool {
-        self.own.pin().contains_key(hostname)
-    }
-
-    #[must_use]
     pub fn counts(&self, now: i64) -> Counts {
         let mut counts = Counts::default();
         let mut count = |served: &Served| {

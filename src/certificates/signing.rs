@@ -1,7 +1,7 @@
 //! A private key that is kept as bytes and parsed when it signs.
 //!
-//! A parsed key takes about a kilobyte, its bytes a tenth of that, and of a hundred thousand keys
-//! few sign in any minute. Parsing costs a full handshake a few microseconds, a resumed one nothing.
+//! Parsed, a key takes several times the memory of its bytes, and of a hundred thousand keys few sign
+//! in any minute. A full handshake pays for the parsing, a resumed one does not.
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair},

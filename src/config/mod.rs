@@ -18,7 +18,7 @@ use url::Url;
 
 pub use sources::{InForce, Origin, SettingError, Sources};
 
-/// One setting as documented: `api` shows the same table in `docs/OPERATIONS.md`.
+/// One setting; `docs/OPERATIONS.md` has the same table with what each means.
 pub struct Setting {
     pub name: &'static str,
     pub default: Option<&'static str>,
@@ -112,17 +112,6 @@ pub struct Settings {
     pub mail_from: Option<String>,
     /// A `tracing` filter.
     pub log: String,
-}
-
-impl Settings {
-    /// `https://<portal host>[:port]`, the base of every absolute URL that we hand out.
-    #[must_use]
-    pub fn portal_url(&self) -> String {
-        match self.public_https_port {
-            443 => format!("https://{}", self.portal_host),
-            port => format!("https://{}:{port}", self.portal_host),
-        }
-    }
 }
 
 /// What `SIGNPOST_ACME_…` says; used when certificates come from ACME.

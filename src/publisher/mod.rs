@@ -40,7 +40,7 @@ const POLL: Duration = Duration::from_millis(150);
 const RETRY: Duration = Duration::from_secs(1);
 /// The change log is kept for an hour: who was away for longer than this loads everything.
 const TRUSTED_GAP: Duration = Duration::from_secs(30 * 60);
-/// Records that one blocking task publishes: opening keys is work for all cores.
+/// Records that one blocking task publishes: unsealing keys and building entries is work for all cores.
 const CHUNK: usize = 500;
 /// Such tasks at a time.
 const WORKERS: usize = 2;
