@@ -22,6 +22,8 @@ pub mod config;
 pub mod demo;
 // The hot path: what a device asks, and what it is told.
 pub mod discovery;
+// Asks DNS.
+pub mod dns;
 // The registry of hostnames and MDM servers.
 pub mod domains;
 // Frames in a file.

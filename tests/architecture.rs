@@ -12,6 +12,7 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     // Leaves: nothing of ours.
     ("clock", &[]),
+    ("dns", &[]),
     ("frames", &[]),
     ("hostname", &[]),
     ("input", &[]),
