@@ -27,7 +27,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("accounts", &["audit", "sealed"]),
     ("audit", &["accounts"]),
     ("certificates", &["hostname", "input", "sealed"]),
-    ("domains", &["accounts", "audit", "hostname", "input", "vendors"]),
+    (
+        "domains",
+        &["accounts", "audit", "clock", "dns", "hostname", "input", "vendors"],
+    ),
     // The serving half.
     ("discovery", &["clock", "hostname"]),
     (
@@ -77,9 +80,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "audit",
             "certificates",
             "clock",
+            "domains",
             "publisher",
             "request_log",
             "tasks",
+            "telemetry",
         ],
     ),
     (
@@ -92,6 +97,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "demo",
             "discovery",
+            "dns",
             "domains",
             "jobs",
             "keyring",

@@ -26,7 +26,7 @@ impl From<DomainError> for Problem {
             DomainError::OwnHost(_) => Self::invalid(vec![FieldError::new("/hostname", &error)]),
             DomainError::NotFound | DomainError::ServerNotFound => Self::new(Code::NotFound, &error),
             DomainError::NoSuchServer(_) => Self::invalid(vec![FieldError::new("/policy", &error)]),
-            DomainError::ServerInUse => Self::new(Code::Conflict, &error),
+            DomainError::ServerInUse | DomainError::SeveralClaims(_) => Self::new(Code::Conflict, &error),
             DomainError::Stored(_) => Self::internal(&error),
             DomainError::Database(source) => Self::database(source),
         }

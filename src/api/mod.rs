@@ -5,6 +5,7 @@
 pub mod audit_events;
 pub mod auth;
 pub mod body;
+pub mod checks;
 pub mod clients;
 pub mod docs;
 pub mod documents;
@@ -28,13 +29,17 @@ pub mod server_input;
 pub mod tokens;
 pub mod vendors;
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{Resource, Route, middleware::from_fn, web};
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{domains::OwnHosts, sealed::Keyring};
+use crate::{
+    domains::{OwnHosts, checks::Checker},
+    sealed::Keyring,
+};
 use problem::Problem;
 use rate_limit::RateLimits;
 
@@ -43,8 +48,10 @@ pub struct Api {
     pub pool: PgPool,
     pub keyring: Arc<Keyring>,
     pub own_hosts: OwnHosts,
-    /// What a domain's A and AAAA records must be.
-    pub edge_addresses: Vec<IpAddr>,
+    /// Looks at domains, and knows what must be seen.
+    pub checker: Arc<Checker>,
+    /// Told when a look is due at once.
+    pub check_wanted: Arc<Notify>,
     pub limits: RateLimits,
 }
 
@@ -74,6 +81,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(domains::find_domain)
             .service(domains::update_domain)
             .service(domains::delete_domain)
+            .service(checks::check_domain)
             .service(previews::preview_domain)
             .service(requests::summarise_requests)
             .service(requests::list_requests)

@@ -34,7 +34,12 @@ use crate::{
     certificates::obtain::Obtainer,
     config::{Certificates, Settings},
     discovery::front_door::FrontDoor,
-    domains::OwnHosts,
+    dns::Dns,
+    domains::{
+        OwnHosts,
+        checks::{Checker, looks::Looks},
+        connection::{Expected, authority_of},
+    },
     jobs,
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot},
@@ -104,11 +109,14 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
+    let checker = Arc::new(checker(settings, &pool)?);
+    let check_wanted = Arc::new(Notify::new());
     let api = web::Data::new(Api {
         pool: installation.postgres.pool().clone(),
         keyring: keyring.clone(),
         own_hosts: own(settings),
-        edge_addresses: settings.edge_addresses.clone(),
+        checker: checker.clone(),
+        check_wanted: check_wanted.clone(),
         limits: RateLimits::default(),
     });
     let ops = Ops {
@@ -144,6 +152,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         "certificates",
         jobs::obtain_certificates(obtainer, certificate_wanted, tasks.cancel()),
     );
+    tasks.spawn("checks", jobs::look_at_domains(checker, check_wanted, tasks.cancel()));
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
     tasks.spawn("rate limits", jobs::forget_callers(api.clone(), tasks.cancel()));
@@ -181,6 +190,22 @@ pub fn own(settings: &Settings) -> OwnHosts {
         portal: settings.portal_host.to_string(),
         edge: settings.edge_host.to_string(),
     }
+}
+
+/// What looks at domains from outside, and what it must see.
+fn checker(settings: &Settings, pool: &sqlx::PgPool) -> Result<Checker> {
+    let expected = Expected {
+        addresses: settings.edge_addresses.clone(),
+        edge_host: settings.edge_host.to_string(),
+        // Also in a trial: what would stop the CA later is said now.
+        authority: authority_of(&settings.acme.directory),
+    };
+    let dns = Dns::new(&settings.dns_servers)?;
+    Ok(Checker {
+        pool: pool.clone(),
+        looks: Looks { dns },
+        expected,
+    })
 }
 
 /// From the database, or from the last snapshot if the database is away.

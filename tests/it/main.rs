@@ -9,6 +9,7 @@ mod answers;
 mod app;
 mod binary;
 mod canary;
+mod claims;
 mod command_line;
 mod embedded_postgres;
 mod faults;
