@@ -169,6 +169,7 @@ pub(super) mod tests {
             a,
             aaaa: Ok(empty),
             caa: Ok(caa),
+            dangling: None,
             probe: None,
         }))
     }

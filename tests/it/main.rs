@@ -11,6 +11,7 @@ mod binary;
 mod canary;
 mod claims;
 mod command_line;
+mod connections;
 mod embedded_postgres;
 mod faults;
 mod freshness;

@@ -2,7 +2,7 @@
 use uuid::Uuid;
 
 use crate::{
-    dns::Dns,
+    dns::{Dns, Failure},
     domains::{
         Connection, Domain,
         connection::{Expected, Observation, Records},
@@ -48,10 +48,15 @@ impl Looks {
             Connection::Direct => {
                 let (addresses, caa) =
                     tokio::join!(self.dns.addresses(hostname.as_str()), self.dns.caa(hostname.as_str()));
+                let dangling = match addresses.a {
+                    Err(Failure::NoSuchName) => self.dns.alias(hostname.as_str()).await.ok().flatten(),
+                    _ => None,
+                };
                 Some(Observation::Records(Records {
                     a: addresses.a,
                     aaaa: addresses.aaaa,
                     caa,
+                    dangling,
                     probe: None,
                 }))
             }

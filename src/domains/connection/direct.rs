@@ -29,7 +29,7 @@ pub(super) fn judge(hostname: &str, records: &Records, expected: &Expected) -> V
     }
     match (a, aaaa) {
         (Err(Failure::NoSuchName), _) | (_, Err(Failure::NoSuchName)) => {
-            Verdict::Wrong(faults::no_such_name(hostname, aliases, expected))
+            Verdict::Wrong(faults::no_such_name(hostname, records.dangling.as_deref(), expected))
         }
         (Err(failure), _) => Verdict::Undetermined(faults::no_answer("A", hostname, failure)),
         (_, Err(failure)) => Verdict::Undetermined(faults::no_answer("AAAA", hostname, failure)),
@@ -194,6 +194,7 @@ mod tests {
             a,
             aaaa,
             caa,
+            dangling: None,
             probe: None,
         }
     }

@@ -27,8 +27,8 @@ impl From<&Finding> for Fault {
     }
 }
 
-pub(super) fn no_such_name(hostname: &str, aliases: &[String], expected: &Expected) -> Fault {
-    let what = match aliases.last() {
+pub(super) fn no_such_name(hostname: &str, dangling: Option<&str>, expected: &Expected) -> Fault {
+    let what = match dangling {
         Some(target) => format!("{hostname} is an alias (CNAME) of {target}, and that name does not exist."),
         None => format!("{hostname} does not exist in the DNS (NXDOMAIN)."),
     };

@@ -64,6 +64,8 @@ pub struct Records {
     pub a: Lookup<Ipv4Addr>,
     pub aaaa: Lookup<Ipv6Addr>,
     pub caa: Lookup<Caa>,
+    /// What the name is an alias of, if that does not exist.
+    pub dangling: Option<String>,
     /// What the probe found wrong behind records that are right.
     pub probe: Option<Finding>,
 }
