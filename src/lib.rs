@@ -38,6 +38,8 @@ pub mod jobs;
 pub mod keyring;
 // The ops listener: health and metrics.
 pub mod ops;
+// Connections to addresses that somebody else chose.
+pub mod outbound;
 // The database: pool, migrations, and the server itself when none is given.
 pub mod postgres;
 // From rows in the database to entries in memory.

@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("vendors", &[]),
     ("config", &["hostname"]),
     ("keyring", &["sealed"]),
+    ("outbound", &["dns"]),
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
     ("accounts", &["audit", "sealed"]),
     ("audit", &["accounts"]),
