@@ -25,6 +25,7 @@ pub mod rate_limit;
 pub mod request_id;
 pub mod requests;
 pub mod server_input;
+pub mod tenants;
 pub mod tokens;
 pub mod vendors;
 
@@ -34,7 +35,7 @@ use actix_web::{Resource, Route, middleware::from_fn, web};
 use sqlx::PgPool;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{domains::OwnHosts, sealed::Keyring};
+use crate::{dns::Dns, domains::OwnHosts, entra::Entra, outbound::Outbound, sealed::Keyring};
 use problem::Problem;
 use rate_limit::RateLimits;
 
@@ -46,6 +47,9 @@ pub struct Api {
     /// What a domain's A and AAAA records must be.
     pub edge_addresses: Vec<IpAddr>,
     pub limits: RateLimits,
+    pub dns: Dns,
+    pub outbound: Outbound,
+    pub entra: Entra,
 }
 
 /// Every operation, one line each. What is listed here is what OpenAPI shows. A path that could be read as
@@ -55,6 +59,7 @@ pub fn routes(config: &mut ServiceConfig) {
         utoipa_actix_web::scope("/api/v1")
             .service(me::me)
             .service(vendors::list_vendors)
+            .service(tenants::look_up_intune_tenant)
             .service(clients::list_clients)
             .service(clients::create_client)
             .service(clients::find_client)

@@ -34,9 +34,12 @@ use crate::{
     certificates::obtain::Obtainer,
     config::{Certificates, Settings},
     discovery::front_door::FrontDoor,
+    dns::Dns,
     domains::OwnHosts,
+    entra::Entra,
     jobs,
     ops::Ops,
+    outbound::Outbound,
     publisher::{Publisher, snapshot::Snapshot},
     request_log::{shipper::Shipper, spool::Spool},
     tasks::Tasks,
@@ -104,12 +107,16 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
+    let (dns, outbound, entra) = eyes(settings)?;
     let api = web::Data::new(Api {
         pool: installation.postgres.pool().clone(),
         keyring: keyring.clone(),
         own_hosts: own(settings),
         edge_addresses: settings.edge_addresses.clone(),
         limits: RateLimits::default(),
+        dns,
+        outbound,
+        entra,
     });
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
@@ -172,6 +179,15 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         discovery,
         resolver,
     })
+}
+
+/// What looks at the world outside: names, strangers' servers, Microsoft's tenants.
+fn eyes(settings: &Settings) -> Result<(Dns, Outbound, Entra)> {
+    let dns = Dns::new(&settings.dns_servers)?;
+    let ports = vec![settings.public_http_port, settings.public_https_port];
+    let outbound = Outbound::new(settings.outbound_allow.clone(), ports);
+    let entra = Entra::new(outbound.clone(), dns.clone(), &settings.entra_urls);
+    Ok((dns, outbound, entra))
 }
 
 /// The names that nobody may register.

@@ -103,6 +103,8 @@ pub fn settings(pool: &PgPool, state_dir: &std::path::Path, more: &[(&str, &str)
         ("SIGNPOST_OPS_ADDR", "127.0.0.1:0"),
         ("SIGNPOST_PORTAL_HOST", "portal.signpost.test"),
         ("SIGNPOST_EDGE_HOST", "edge.signpost.test"),
+        // A test asks nobody outside: loopback is refused unless the test allows it.
+        ("SIGNPOST_ENTRA_URLS", "global=http://127.0.0.1:9"),
     ];
     let pairs = own
         .iter()

@@ -11,6 +11,7 @@ mod binary;
 mod canary;
 mod command_line;
 mod embedded_postgres;
+mod entra;
 mod freshness;
 mod hosts;
 mod imports;
