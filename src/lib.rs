@@ -26,6 +26,8 @@ pub mod discovery;
 pub mod dns;
 // The registry of hostnames and MDM servers.
 pub mod domains;
+// Which Microsoft Entra tenant a domain belongs to.
+pub mod entra;
 // Frames in a file.
 pub mod frames;
 // A hostname, parsed once.

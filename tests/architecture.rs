@@ -24,13 +24,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["hostname"]),
     ("keyring", &["sealed"]),
     ("outbound", &["dns"]),
+    ("entra", &["dns", "hostname", "outbound"]),
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
     ("accounts", &["audit", "sealed"]),
     ("audit", &["accounts"]),
     ("certificates", &["hostname", "input", "sealed"]),
     (
         "domains",
-        &["accounts", "audit", "clock", "dns", "hostname", "input", "vendors"],
+        &[
+            "accounts", "audit", "clock", "dns", "entra", "hostname", "input", "vendors",
+        ],
     ),
     // The serving half.
     ("discovery", &["clock", "hostname"]),
@@ -57,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "discovery",
             "domains",
+            "entra",
             "hostname",
             "input",
             "publisher",
@@ -100,9 +104,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "discovery",
             "dns",
             "domains",
+            "entra",
             "jobs",
             "keyring",
             "ops",
+            "outbound",
             "postgres",
             "publisher",
             "request_log",

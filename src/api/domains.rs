@@ -12,6 +12,7 @@ use super::{
     domain_input::DomainInput,
     page::{Page, Params, Window, invalid_parameter},
     problem::Problem,
+    tenants,
 };
 use crate::{
     accounts::{Actor, Permission, Scope},
@@ -134,7 +135,8 @@ pub async fn create_domain(
     body: Body<DomainInput>,
 ) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::DomainsWrite)?;
-    let body = body.read().await?;
+    let mut body = body.read().await?;
+    tenants::fill_in(&api.entra, [&mut body]).await;
     let mut tx = api.pool.begin().await?;
     let domain = body.register(&mut tx, &api, &scope).await?;
     tx.commit().await?;

@@ -3,6 +3,7 @@ use super::problem::{Code, Problem};
 use crate::{
     accounts::{AccessError, clients::ClientError, token::TokenError},
     domains::DomainError,
+    entra::EntraError,
     input::FieldError,
     publisher::UnreadableRow,
     sealed::SealError,
@@ -54,6 +55,19 @@ impl From<TokenError> for Problem {
             TokenError::TooMany => Self::new(Code::Conflict, &error),
             TokenError::Database(source) => Self::database(source),
         }
+    }
+}
+
+impl From<EntraError> for Problem {
+    fn from(error: EntraError) -> Self {
+        let seconds = match &error {
+            EntraError::Away(..) | EntraError::Unreadable(_) => 10,
+            EntraError::Busy => 1,
+        };
+        tracing::warn!(%error, "a tenant could not be looked up");
+        let detail =
+            "Microsoft Entra gave no answer that can be used. Try again shortly, or give the tenant ID yourself.";
+        Self::new(Code::EntraUnavailable, detail).retry_after(seconds)
     }
 }
 

@@ -26,6 +26,7 @@ pub mod rate_limit;
 pub mod request_id;
 pub mod requests;
 pub mod server_input;
+pub mod tenants;
 pub mod tokens;
 pub mod vendors;
 
@@ -38,6 +39,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
     domains::{OwnHosts, checks::Checker},
+    entra::Entra,
     sealed::Keyring,
 };
 use problem::Problem;
@@ -53,6 +55,7 @@ pub struct Api {
     /// Told when a look is due at once.
     pub check_wanted: Arc<Notify>,
     pub limits: RateLimits,
+    pub entra: Entra,
 }
 
 /// Every operation, one line each. What is listed here is what OpenAPI shows. A path that could be read as
@@ -62,6 +65,7 @@ pub fn routes(config: &mut ServiceConfig) {
         utoipa_actix_web::scope("/api/v1")
             .service(me::me)
             .service(vendors::list_vendors)
+            .service(tenants::look_up_intune_tenant)
             .service(clients::list_clients)
             .service(clients::create_client)
             .service(clients::find_client)

@@ -59,6 +59,7 @@ pub struct Seen {
     pub observation: Option<Observation>,
     /// The last time that devices reached us.
     pub connected_at: Option<DateTime<Utc>>,
+    pub tenant_checked_at: Option<DateTime<Utc>>,
     /// What Microsoft Entra publishes for the hostname.
     pub tenant_id: Option<Uuid>,
     /// Since when looks are quick.

@@ -39,6 +39,7 @@ pub struct Row {
     pub connection_checked_at: Option<DateTime<Utc>>,
     pub connection_observed: Option<serde_json::Value>,
     pub connected_at: Option<DateTime<Utc>>,
+    pub tenant_checked_at: Option<DateTime<Utc>>,
     pub tenant_id: Option<Uuid>,
     pub quick_since: DateTime<Utc>,
     pub tenant_ids: Vec<String>,
@@ -89,6 +90,7 @@ impl Row {
                     .connection_observed
                     .and_then(|json| serde_json::from_value(json).ok()),
                 connected_at: self.connected_at,
+                tenant_checked_at: self.tenant_checked_at,
                 tenant_id: self.tenant_id,
                 quick_since: self.quick_since,
             },

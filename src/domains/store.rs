@@ -116,7 +116,7 @@ pub async fn list(
                   h.ownership_verified_at as "holder_verified_at?", h.ownership_seen_since as "holder_seen_since?",
                   h.ownership_absent_at as "holder_absent_at?", t.proved_at as "given_up_since?",
                   (select min(x.takes_over_at) from domains x where x.hostname = d.hostname and x.domain_id <> d.domain_id) as contested_until,
-                  k.connection_checked_at, k.connection_observed, k.connected_at, k.tenant_id, k.quick_since,
+                  k.connection_checked_at, k.connection_observed, k.connected_at, k.tenant_checked_at, k.tenant_id, k.quick_since,
                   array(select m.parameters ->> 'tenant_id'
                           from policy_servers p join mdm_servers m using (mdm_server_id)
                          where p.domain_id = d.domain_id and m.vendor = 'intune') as "tenant_ids!",

@@ -1,6 +1,7 @@
 //! The composition root: builds everything, opens the listeners, and knows the order in which to
 //! start and to stop.
 mod banner;
+mod eyes;
 mod installation;
 mod listeners;
 mod running;
@@ -23,6 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use eyes::Eyes;
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
 pub use running::Running;
@@ -34,12 +36,8 @@ use crate::{
     certificates::obtain::Obtainer,
     config::{Certificates, Settings},
     discovery::front_door::FrontDoor,
-    dns::Dns,
-    domains::{
-        OwnHosts,
-        checks::{Checker, looks::Looks},
-        connection::{Expected, authority_of},
-    },
+    domains::{OwnHosts, checks::Checker},
+    entra::Entra,
     jobs,
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot},
@@ -109,16 +107,10 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let checker = Arc::new(checker(settings, &pool)?);
+    let eyes = Eyes::new(settings)?;
+    let checker = Arc::new(eyes.checker(settings, &pool));
     let check_wanted = Arc::new(Notify::new());
-    let api = web::Data::new(Api {
-        pool: installation.postgres.pool().clone(),
-        keyring: keyring.clone(),
-        own_hosts: own(settings),
-        checker: checker.clone(),
-        check_wanted: check_wanted.clone(),
-        limits: RateLimits::default(),
-    });
+    let api = api(settings, &installation, eyes.entra, (&checker, &check_wanted));
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
         registry,
@@ -183,6 +175,24 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     })
 }
 
+/// What the handlers share.
+fn api(
+    settings: &Settings,
+    installation: &Installation,
+    entra: Entra,
+    (checker, check_wanted): (&Arc<Checker>, &Arc<Notify>),
+) -> web::Data<Api> {
+    web::Data::new(Api {
+        pool: installation.postgres.pool().clone(),
+        keyring: installation.keyring.clone(),
+        own_hosts: own(settings),
+        checker: checker.clone(),
+        check_wanted: check_wanted.clone(),
+        limits: RateLimits::default(),
+        entra,
+    })
+}
+
 /// The names that nobody may register.
 #[must_use]
 pub fn own(settings: &Settings) -> OwnHosts {
@@ -190,22 +200,6 @@ pub fn own(settings: &Settings) -> OwnHosts {
         portal: settings.portal_host.to_string(),
         edge: settings.edge_host.to_string(),
     }
-}
-
-/// What looks at domains from outside, and what it must see.
-fn checker(settings: &Settings, pool: &sqlx::PgPool) -> Result<Checker> {
-    let expected = Expected {
-        addresses: settings.edge_addresses.clone(),
-        edge_host: settings.edge_host.to_string(),
-        // Also in a trial: what would stop the CA later is said now.
-        authority: authority_of(&settings.acme.directory),
-    };
-    let dns = Dns::new(&settings.dns_servers)?;
-    Ok(Checker {
-        pool: pool.clone(),
-        looks: Looks { dns },
-        expected,
-    })
 }
 
 /// From the database, or from the last snapshot if the database is away.

@@ -105,6 +105,8 @@ pub fn settings(pool: &PgPool, state_dir: &std::path::Path, more: &[(&str, &str)
         ("SIGNPOST_EDGE_HOST", "edge.signpost.test"),
         // Nobody there: a test that wants an answer brings its own name servers.
         ("SIGNPOST_DNS_SERVERS", "127.0.0.1:1"),
+        // A test asks nobody outside: loopback is refused unless the test allows it.
+        ("SIGNPOST_ENTRA_URLS", "global=http://127.0.0.1:9"),
     ];
     let pairs = own
         .iter()

@@ -13,6 +13,7 @@ mod claims;
 mod command_line;
 mod connections;
 mod embedded_postgres;
+mod entra;
 mod faults;
 mod freshness;
 mod hosts;

@@ -1,19 +1,24 @@
 //! Gathers the facts about one domain: asks DNS, the domain's web server, and Microsoft Entra. Decides nothing.
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
     dns::{Dns, Failure},
     domains::{
         Connection, Domain,
-        connection::{Expected, Observation, Records},
+        connection::{Observation, Records},
         ownership::{proof::Look, record_name, record_value},
     },
+    entra::Entra,
     hostname::Hostname,
 };
 
 /// Whoever is asked.
 pub struct Looks {
     pub dns: Dns,
+    pub entra: Entra,
+    /// A person who looks a tenant up must not wait behind these looks.
+    pub turns_at_entra: Semaphore,
 }
 
 /// What one look saw. `None`: not looked at, or no answer.
@@ -26,16 +31,27 @@ pub struct Seen {
 
 impl Looks {
     /// At everything at once.
-    pub async fn look(&self, domain: &Domain, hostname: &Hostname, expected: &Expected) -> Seen {
-        let (ownership, observation) = tokio::join!(
+    pub async fn look(&self, domain: &Domain, hostname: &Hostname, is_tenant_due: bool) -> Seen {
+        let (ownership, observation, tenant_id) = tokio::join!(
             self.ownership(domain, hostname),
-            self.connection(domain, hostname, expected)
+            self.connection(domain, hostname),
+            self.tenant(domain, hostname, is_tenant_due)
         );
         Seen {
             ownership,
             observation,
-            tenant_id: None,
+            tenant_id,
         }
+    }
+
+    /// Only of a domain whose devices are sent to a tenant. Entra away changes nothing.
+    async fn tenant(&self, domain: &Domain, hostname: &Hostname, is_due: bool) -> Option<Option<Uuid>> {
+        if !is_due || domain.tenant_ids.is_empty() {
+            return None;
+        }
+        let _turn = self.turns_at_entra.acquire().await.ok()?;
+        let found = self.entra.lookup(hostname).await.ok()?;
+        Some(found.map(|tenant| tenant.tenant_id))
     }
 
     async fn ownership(&self, domain: &Domain, hostname: &Hostname) -> Look {
@@ -43,7 +59,7 @@ impl Looks {
         Look::new(&value, self.dns.txt(&record_name(hostname.as_str())).await)
     }
 
-    async fn connection(&self, domain: &Domain, hostname: &Hostname, _expected: &Expected) -> Option<Observation> {
+    async fn connection(&self, domain: &Domain, hostname: &Hostname) -> Option<Observation> {
         match domain.connection {
             Connection::Direct => {
                 let (addresses, caa) =

@@ -14,6 +14,8 @@ pub struct Claimed {
     pub domain_id: Uuid,
     pub organisation_id: Uuid,
     pub epoch: i64,
+    /// A person waits for it.
+    pub is_asked_for: bool,
 }
 
 /// Up to `limit` domains that are due, the longest due first. Nobody else gets them until `until`.
@@ -26,7 +28,7 @@ pub async fn claim_due(
 ) -> Result<Vec<Claimed>, DomainError> {
     let claimed = sqlx::query_as!(
         Claimed,
-        "update domain_checks set lease_until = $2, epoch = epoch + 1
+        r#"update domain_checks set lease_until = $2, epoch = epoch + 1
            from domains d
           where domain_checks.domain_id in (
                 select domain_id from domain_checks
@@ -34,7 +36,7 @@ pub async fn claim_due(
                  order by due_at limit $3
                    for update skip locked)
             and d.domain_id = domain_checks.domain_id
-         returning domain_checks.domain_id, d.organisation_id, epoch",
+         returning domain_checks.domain_id, d.organisation_id, epoch, false as "is_asked_for!""#,
         now,
         until,
         limit,
@@ -54,10 +56,10 @@ pub async fn claim(
 ) -> Result<Option<Claimed>, DomainError> {
     let claimed = sqlx::query_as!(
         Claimed,
-        "update domain_checks set lease_until = $4, epoch = epoch + 1, quick_since = $3
+        r#"update domain_checks set lease_until = $4, epoch = epoch + 1, quick_since = $3
            from domains d
           where d.organisation_id = $1 and d.domain_id = $2 and domain_checks.domain_id = d.domain_id
-         returning domain_checks.domain_id, d.organisation_id, epoch",
+         returning domain_checks.domain_id, d.organisation_id, epoch, true as "is_asked_for!""#,
         scope.organisation_id(),
         domain_id,
         now,
