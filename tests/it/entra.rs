@@ -349,7 +349,9 @@ async fn a_domain_sent_to_another_tenant_than_entra_publishes_is_warned_of_and_s
             domain.json()
         }
     };
-    let domain = check("contoso.com").await;
+    let hostnames = ["contoso.com", "nobody.example", "slow.example", "broken.example"];
+    let seen = futures_util::future::join_all(hostnames.map(check)).await;
+    let domain = &seen[0];
     let warning = &domain["warnings"][0];
     assert_eq!(warning["code"], "tenant_mismatch", "{domain:#}");
     let message = warning["message"].as_str().unwrap();
@@ -359,8 +361,8 @@ async fn a_domain_sent_to_another_tenant_than_entra_publishes_is_warned_of_and_s
         app.ask("contoso.com", "").await.text.contains(OTHER),
         "a warning stops nothing"
     );
-    for hostname in ["nobody.example", "slow.example", "broken.example"] {
-        assert_eq!(check(hostname).await["warnings"], json!([]), "{hostname}");
+    for unknown in &seen[1..] {
+        assert_eq!(unknown["warnings"], json!([]), "{unknown:#}");
     }
     let server = domain["policy"]["default"]["server_id"].as_str().unwrap();
     let mended = json!({"parameters": {"tenant_id": TENANT, "cloud": "global"}});
@@ -419,13 +421,15 @@ async fn no_transaction_waits_for_entra(pool: PgPool) {
     let waiting = msp.post("/domains", body);
     let meanwhile = async {
         eventually(|| async { entra.asked() == 3 }).await;
-        let open: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'",
-        )
-        .fetch_one(&app.pool)
-        .await
-        .unwrap();
-        assert_eq!(open, 0);
+        let open = || {
+            sqlx::query_scalar::<_, i64>(
+                "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'",
+            )
+            .fetch_one(&app.pool)
+        };
+        // Short ones come and go.
+        eventually(|| async { open().await.unwrap() == 0 }).await;
+        assert_eq!(entra.asked.at_once.load(SeqCst), 3, "Entra is still waited for");
     };
     let (answer, ()) = tokio::join!(waiting, meanwhile);
     assert_eq!(answer.pointers(), ["/server/parameters/tenant_id"]);

@@ -115,7 +115,7 @@ pub(super) fn no_answer(what: &str, hostname: &str, failure: Failure) -> Fault {
         ),
         Failure::Timeout => (
             "no answer came in time",
-            "Check that the name servers named at the registrar are the right ones and are up.",
+            "If this lasts, check that the name servers named at the registrar are the right ones and are up.",
         ),
         Failure::Refused => (
             "the name servers refuse to answer for it",
