@@ -25,6 +25,7 @@ pub mod rate_limit;
 pub mod request_id;
 pub mod requests;
 pub mod server_input;
+pub mod share_links;
 pub mod tenants;
 pub mod tokens;
 pub mod vendors;
@@ -44,6 +45,8 @@ pub struct Api {
     pub pool: PgPool,
     pub keyring: Arc<Keyring>,
     pub own_hosts: OwnHosts,
+    /// Where people find the portal, without a slash at the end: links are made of it, and never of a request.
+    pub portal_url: String,
     /// What a domain's A and AAAA records must be.
     pub edge_addresses: Vec<IpAddr>,
     pub limits: RateLimits,
@@ -80,6 +83,9 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(domains::update_domain)
             .service(domains::delete_domain)
             .service(previews::preview_domain)
+            .service(share_links::list_share_links)
+            .service(share_links::create_share_link)
+            .service(share_links::delete_share_link)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
             .service(tokens::list_tokens)
@@ -102,6 +108,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
         .service(page("/api/v1/openapi.json", web::get().to(openapi::document)))
         .service(page("/docs", web::get().to(docs::page)))
         .service(page("/static/app.css", web::get().to(docs::stylesheet)))
+        .service(page(share_links::SHARED, web::get().to(share_links::open)))
         .service(page("/", web::get().to(docs::front_page)))
         .default_service(web::to(|| async { Problem::no_such_page() }));
 }

@@ -4,6 +4,7 @@ mod own_hosts;
 pub mod ownership;
 pub mod policy;
 pub mod servers;
+pub mod share_links;
 pub mod status;
 pub mod store;
 

@@ -107,17 +107,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let (dns, outbound, entra) = eyes(settings)?;
-    let api = web::Data::new(Api {
-        pool: installation.postgres.pool().clone(),
-        keyring: keyring.clone(),
-        own_hosts: own(settings),
-        edge_addresses: settings.edge_addresses.clone(),
-        limits: RateLimits::default(),
-        dns,
-        outbound,
-        entra,
-    });
+    let api = web::Data::new(api(settings, &installation, &addresses)?);
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
         registry,
@@ -181,13 +171,34 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     })
 }
 
-/// What looks at the world outside: names, strangers' servers, Microsoft's tenants.
-fn eyes(settings: &Settings) -> Result<(Dns, Outbound, Entra)> {
+/// What handlers share.
+fn api(settings: &Settings, installation: &Installation, addresses: &Addresses) -> Result<Api> {
     let dns = Dns::new(&settings.dns_servers)?;
     let ports = vec![settings.public_http_port, settings.public_https_port];
     let outbound = Outbound::new(settings.outbound_allow.clone(), ports);
-    let entra = Entra::new(outbound.clone(), dns.clone(), &settings.entra_urls);
-    Ok((dns, outbound, entra))
+    Ok(Api {
+        pool: installation.postgres.pool().clone(),
+        keyring: installation.keyring.clone(),
+        own_hosts: own(settings),
+        portal_url: portal_url(settings, addresses),
+        edge_addresses: settings.edge_addresses.clone(),
+        limits: RateLimits::default(),
+        entra: Entra::new(outbound.clone(), dns.clone(), &settings.entra_urls),
+        dns,
+        outbound,
+    })
+}
+
+/// Where people open the portal: in a trial at the plain listener, for no browser trusts the internal CA.
+#[must_use]
+pub fn portal_url(settings: &Settings, addresses: &Addresses) -> String {
+    let host = &settings.portal_host;
+    match (settings.certificates, addresses.http.port(), settings.public_https_port) {
+        (Certificates::Internal, 80, _) => format!("http://{host}"),
+        (Certificates::Internal, port, _) => format!("http://{host}:{port}"),
+        (Certificates::Acme, _, 443) => format!("https://{host}"),
+        (Certificates::Acme, _, port) => format!("https://{host}:{port}"),
+    }
 }
 
 /// The names that nobody may register.
