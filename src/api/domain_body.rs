@@ -18,22 +18,22 @@ use crate::domains::{
 pub struct DomainBody {
     id: Uuid,
     #[schema(example = "contoso.com")]
-    hostname: String,
+    pub(super) hostname: String,
     client_id: Uuid,
     /// `direct`, `redirect` or `proxy`.
     #[schema(example = "direct")]
-    connection: &'static str,
+    pub(super) connection: &'static str,
     website_url: Option<String>,
     policy: Policy,
     /// `pending_ownership`, `pending_dns`, `pending_certificate`, `active`, `attention` or `suspended`.
     #[schema(example = "active")]
-    status: &'static str,
+    pub(super) status: &'static str,
     /// What to do next; null when nothing is.
-    next_action: Option<NextActionBody>,
+    pub(super) next_action: Option<NextActionBody>,
     warnings: Vec<Warning>,
-    ownership: Ownership,
-    dns: Dns,
-    certificate: CertificateBody,
+    pub(super) ownership: Ownership,
+    pub(super) dns: Dns,
+    pub(super) certificate: CertificateBody,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -107,10 +107,10 @@ pub struct DnsRecord {
 pub struct CertificateBody {
     /// `none`, `valid` or `expired`.
     #[schema(example = "valid")]
-    state: &'static str,
+    pub(super) state: &'static str,
     issuer: Option<String>,
     not_before: Option<DateTime<Utc>>,
-    not_after: Option<DateTime<Utc>>,
+    pub(super) not_after: Option<DateTime<Utc>>,
     renews_at: Option<DateTime<Utc>>,
     last_error: Option<String>,
 }

@@ -2,7 +2,7 @@
 use super::problem::{Code, Problem};
 use crate::{
     accounts::{AccessError, clients::ClientError, token::TokenError},
-    domains::DomainError,
+    domains::{DomainError, share_links::ShareLinkError},
     entra::EntraError,
     input::FieldError,
     publisher::UnreadableRow,
@@ -54,6 +54,17 @@ impl From<TokenError> for Problem {
             TokenError::NoSuchClient => Self::invalid(vec![FieldError::new("/client_id", &error)]),
             TokenError::TooMany => Self::new(Code::Conflict, &error),
             TokenError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<ShareLinkError> for Problem {
+    fn from(error: ShareLinkError) -> Self {
+        match error {
+            ShareLinkError::NotFound => Self::new(Code::NotFound, &error),
+            ShareLinkError::TooMany => Self::new(Code::Conflict, &error),
+            ShareLinkError::Domain(error) => error.into(),
+            ShareLinkError::Database(source) => Self::database(&source),
         }
     }
 }

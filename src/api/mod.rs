@@ -26,6 +26,7 @@ pub mod rate_limit;
 pub mod request_id;
 pub mod requests;
 pub mod server_input;
+pub mod share_links;
 pub mod tenants;
 pub mod tokens;
 pub mod vendors;
@@ -54,6 +55,8 @@ pub struct Api {
     pub checker: Arc<Checker>,
     /// Told when a look is due at once.
     pub check_wanted: Arc<Notify>,
+    /// Where people find the portal, without a slash at the end: links are made of it, and never of a request.
+    pub portal_url: String,
     pub limits: RateLimits,
     pub entra: Entra,
 }
@@ -87,6 +90,9 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(domains::delete_domain)
             .service(checks::check_domain)
             .service(previews::preview_domain)
+            .service(share_links::list_share_links)
+            .service(share_links::create_share_link)
+            .service(share_links::delete_share_link)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
             .service(tokens::list_tokens)
@@ -109,6 +115,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
         .service(page("/api/v1/openapi.json", web::get().to(openapi::document)))
         .service(page("/docs", web::get().to(docs::page)))
         .service(page("/static/app.css", web::get().to(docs::stylesheet)))
+        .service(page(share_links::SHARED, web::get().to(share_links::open)))
         .service(page("/", web::get().to(docs::front_page)))
         .default_service(web::to(|| async { Problem::no_such_page() }));
 }

@@ -9,6 +9,7 @@ pub mod policy;
 mod registry;
 mod rows;
 pub mod servers;
+pub mod share_links;
 pub mod status;
 pub mod store;
 pub mod warnings;

@@ -153,7 +153,7 @@ async fn link_servers(
     Ok(())
 }
 
-async fn record(
+pub(super) async fn record(
     db: &mut PgConnection,
     scope: &ClientScope,
     action: &'static str,

@@ -24,6 +24,12 @@ pub enum Key {
     Hostname(String),
 }
 
+/// Whose domains; `client_id`: only this client's.
+pub(super) struct Whose {
+    pub organisation_id: Uuid,
+    pub client_id: Option<Uuid>,
+}
+
 /// What a domain answers with, as it is written.
 pub struct Answering<'a> {
     pub connection: Connection,
@@ -101,6 +107,21 @@ pub async fn list(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Domain>, DomainError> {
+    let whose = Whose {
+        organisation_id: scope.organisation_id(),
+        client_id: scope.client_id(),
+    };
+    select(db, whose, filter, after, limit).await
+}
+
+/// For those who have a proof other than a scope.
+pub(super) async fn select(
+    db: &mut PgConnection,
+    whose: Whose,
+    filter: &Filter,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Domain>, DomainError> {
     let (id, hostname) = match &filter.one {
         Some(Key::Id(id)) => (Some(*id), None),
         Some(Key::Hostname(hostname)) => (None, Some(hostname.as_str())),
@@ -148,8 +169,8 @@ pub async fn list(
               and ($7::uuid is null or d.domain_id > $7)
             order by d.domain_id
             limit $8"#,
-        scope.organisation_id(),
-        scope.client_id(),
+        whose.organisation_id,
+        whose.client_id,
         filter.client_id,
         filter.text,
         id,

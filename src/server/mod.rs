@@ -1,9 +1,10 @@
 //! The composition root: builds everything, opens the listeners, and knows the order in which to
 //! start and to stop.
 mod banner;
-mod eyes;
 mod installation;
 mod listeners;
+mod managing;
+mod names;
 mod running;
 mod serving;
 
@@ -24,20 +25,17 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use eyes::Eyes;
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
+pub use names::own;
 pub use running::Running;
 use running::StopOnDrop;
 use serving::Serving;
 
 use crate::{
-    api::{Api, rate_limit::RateLimits},
     certificates::obtain::Obtainer,
     config::{Certificates, Settings},
     discovery::front_door::FrontDoor,
-    domains::{OwnHosts, checks::Checker},
-    entra::Entra,
     jobs,
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot},
@@ -107,10 +105,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let eyes = Eyes::new(settings)?;
-    let checker = Arc::new(eyes.checker(settings, &pool));
-    let check_wanted = Arc::new(Notify::new());
-    let api = api(settings, &installation, eyes.entra, (&checker, &check_wanted));
+    let api = web::Data::new(managing::api(settings, &installation, &addresses)?);
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
         registry,
@@ -144,7 +139,10 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         "certificates",
         jobs::obtain_certificates(obtainer, certificate_wanted, tasks.cancel()),
     );
-    tasks.spawn("checks", jobs::look_at_domains(checker, check_wanted, tasks.cancel()));
+    tasks.spawn(
+        "checks",
+        jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel()),
+    );
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
     tasks.spawn("rate limits", jobs::forget_callers(api.clone(), tasks.cancel()));
@@ -173,33 +171,6 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         discovery,
         resolver,
     })
-}
-
-/// What the handlers share.
-fn api(
-    settings: &Settings,
-    installation: &Installation,
-    entra: Entra,
-    (checker, check_wanted): (&Arc<Checker>, &Arc<Notify>),
-) -> web::Data<Api> {
-    web::Data::new(Api {
-        pool: installation.postgres.pool().clone(),
-        keyring: installation.keyring.clone(),
-        own_hosts: own(settings),
-        checker: checker.clone(),
-        check_wanted: check_wanted.clone(),
-        limits: RateLimits::default(),
-        entra,
-    })
-}
-
-/// The names that nobody may register.
-#[must_use]
-pub fn own(settings: &Settings) -> OwnHosts {
-    OwnHosts {
-        portal: settings.portal_host.to_string(),
-        edge: settings.edge_host.to_string(),
-    }
 }
 
 /// From the database, or from the last snapshot if the database is away.

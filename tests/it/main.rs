@@ -23,6 +23,7 @@ mod outage;
 mod registry;
 mod request_log;
 mod requests;
+mod share_links;
 mod smoke;
 mod strictness;
 mod tenancy;

@@ -1,0 +1,54 @@
+//! The half that is an ordinary application: what its handlers share, and with what it looks at the world outside.
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::sync::Semaphore;
+
+use super::{Addresses, Installation, names};
+use crate::{
+    api::{Api, rate_limit::RateLimits},
+    config::Settings,
+    dns::Dns,
+    domains::{
+        checks::{Checker, looks::Looks},
+        connection::{Expected, authority_of},
+    },
+    entra::Entra,
+    outbound::Outbound,
+};
+
+pub fn api(settings: &Settings, installation: &Installation, addresses: &Addresses) -> Result<Api> {
+    let dns = Dns::new(&settings.dns_servers)?;
+    let ports = vec![settings.public_http_port, settings.public_https_port];
+    let outbound = Outbound::new(settings.outbound_allow.clone(), ports);
+    let entra = Entra::new(outbound, dns.clone(), &settings.entra_urls);
+    let looks = Looks {
+        dns,
+        entra: entra.clone(),
+        turns_at_entra: Semaphore::new(4),
+    };
+    Ok(Api {
+        pool: installation.postgres.pool().clone(),
+        keyring: installation.keyring.clone(),
+        own_hosts: names::own(settings),
+        portal_url: names::portal_url(settings, addresses),
+        checker: Arc::new(Checker {
+            pool: installation.postgres.background().clone(),
+            looks,
+            expected: expected(settings),
+        }),
+        check_wanted: Arc::default(),
+        limits: RateLimits::default(),
+        entra,
+    })
+}
+
+/// What must be seen of a domain from outside.
+fn expected(settings: &Settings) -> Expected {
+    Expected {
+        addresses: settings.edge_addresses.clone(),
+        edge_host: settings.edge_host.to_string(),
+        // Also in a trial: what would stop the CA later is said now.
+        authority: authority_of(&settings.acme.directory),
+    }
+}
