@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["hostname"]),
     ("keyring", &["sealed"]),
     ("outbound", &["dns"]),
+    ("probe", &["dns", "outbound", "vendors"]),
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
     ("accounts", &["audit", "sealed"]),
     ("audit", &["accounts"]),
@@ -114,7 +115,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "demo",
             "domains",
+            "dns",
             "hostname",
+            "outbound",
+            "probe",
             "sealed",
             "server",
             "telemetry",
