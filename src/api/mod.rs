@@ -20,6 +20,7 @@ pub mod me;
 pub mod openapi;
 pub mod page;
 pub mod previews;
+pub mod probes;
 pub mod problem;
 pub mod rate_limit;
 pub mod request_id;
@@ -35,6 +36,7 @@ use sqlx::PgPool;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{domains::OwnHosts, sealed::Keyring};
+use probes::Probes;
 use problem::Problem;
 use rate_limit::RateLimits;
 
@@ -46,6 +48,7 @@ pub struct Api {
     /// What a domain's A and AAAA records must be.
     pub edge_addresses: Vec<IpAddr>,
     pub limits: RateLimits,
+    pub probes: Probes,
 }
 
 /// Every operation, one line each. What is listed here is what OpenAPI shows. A path that could be read as
@@ -75,6 +78,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(domains::update_domain)
             .service(domains::delete_domain)
             .service(previews::preview_domain)
+            .service(probes::probe_domain)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
             .service(tokens::list_tokens)

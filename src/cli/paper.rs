@@ -37,11 +37,6 @@ impl Paper {
         Self { has_colour, width }
     }
 
-    /// Whoever reads has had enough, if it fails.
-    pub fn line(&self, text: &str) {
-        let _ = writeln!(stdout(), "{text}");
-    }
-
     pub fn step(&self, step: &Step) {
         let (mark, ink) = match step {
             Step { ok: true, .. } => ("✓", Ink::Green),
@@ -100,12 +95,12 @@ impl Paper {
                 format!("A device does not get its enrollment address from {host}."),
             ),
         };
-        self.line("");
+        say("");
         for line in wrapped(&sentence, self.width) {
-            self.line(&self.inked(ink, &line));
+            say(&self.inked(ink, &line));
         }
         for line in report.fallback.iter().flat_map(|text| wrapped(text, self.width)) {
-            self.line(&line);
+            say(&line);
         }
     }
 
@@ -114,7 +109,7 @@ impl Paper {
         let indent = MARK + LABEL;
         let mut head = head.to_owned();
         for line in wrapped(text, self.width - indent) {
-            self.line(&format!("{head}{line}"));
+            say(&format!("{head}{line}"));
             head = " ".repeat(indent);
         }
     }
@@ -130,6 +125,11 @@ impl Paper {
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
+}
+
+/// If it fails, whoever reads has had enough.
+pub fn say(text: &str) {
+    let _ = writeln!(stdout(), "{text}");
 }
 
 fn label(stage: Stage) -> &'static str {

@@ -10,13 +10,17 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::{block_on, paper::Paper, settings};
+use super::{
+    block_on,
+    paper::{Paper, say},
+    settings,
+};
 use crate::{
     config::{Settings, Sources},
     dns::Dns,
     hostname::{self, HostnameError},
     outbound::Outbound,
-    probe::{Probe, Report, Request, Step, Trust},
+    probe::{Limits, Probe, Report, Request, Step, Trust},
 };
 
 /// As clap has it for an argument that it can't use.
@@ -30,7 +34,7 @@ pub struct Arguments {
     /// Sign in as this person, in place of one who does not exist
     #[arg(long, value_name = "U")]
     user: Option<String>,
-    /// AppleTV, iPad, iPhone, Mac, RealityDevice or Watch
+    /// `AppleTV`, `iPad`, `iPhone`, `Mac`, `RealityDevice` or `Watch`
     #[arg(long, value_name = "F", default_value = "iPhone")]
     model_family: String,
     /// Ask this address in place of those in DNS
@@ -78,10 +82,10 @@ fn probe(arguments: &Arguments) -> Result<Report> {
     let paper = Paper::new(is_terminal && !Sources::no_color());
     if arguments.json {
         let report = walk(&probe, &request, &mut |_| {})?;
-        paper.line(&serde_json::to_string_pretty(&report)?);
+        say(&serde_json::to_string_pretty(&report)?);
         return Ok(report);
     }
-    paper.line(&request.hostname);
+    say(&request.hostname);
     let report = walk(&probe, &request, &mut |step| paper.step(step))?;
     paper.verdict(&report);
     Ok(report)
@@ -107,6 +111,7 @@ fn prepare(settings: &Settings, arguments: &Arguments) -> Result<Probe> {
         dns: Dns::new(&settings.dns_servers)?,
         outbound: Outbound::new(settings.outbound_allow.clone(), vec![settings.public_https_port]),
         trust,
+        limits: Limits::default(),
     })
 }
 

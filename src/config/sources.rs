@@ -66,7 +66,7 @@ impl Sources {
         Self::from(std::env::vars_os(), file.as_deref())
     }
 
-    /// Whether people want no colours (https://no-color.org).
+    /// Whether people want no colours (<https://no-color.org>).
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the environment"

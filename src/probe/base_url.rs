@@ -1,12 +1,15 @@
 //! The `BaseURL` of a discovery document: whether a device can use it, and whose it is. Pure.
 use super::{
     report::{Code, Fault},
-    text::quoted,
+    text::{self, quoted},
 };
 use crate::dns::Failure;
 use crate::vendors::{self, DocumentError, Enrollment, HostError, UrlError, Vendor};
 
 const REMEDY: &str = "Whoever maintains the document copies the BaseURL again from the MDM's console.";
+
+/// A URL is no use if its end is missing.
+const LONGEST_SHOWN: usize = 400;
 
 /// Where the device enrolls.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub fn read(enrollment: Enrollment, base_url: &str) -> Result<Base, Fault> {
     let host = host.unwrap_or_default();
     let other_form = vendors::owner_of_host(&host).filter(|owner| *owner != server.vendor());
     Ok(Base {
-        url: quoted(base_url),
+        url: text::plain(base_url, LONGEST_SHOWN),
         host,
         vendor: server.vendor(),
         other_form,
@@ -38,7 +41,7 @@ pub fn read(enrollment: Enrollment, base_url: &str) -> Result<Base, Fault> {
 }
 
 fn fault(error: &DocumentError, base_url: &str) -> Fault {
-    let shown = quoted(base_url);
+    let shown = text::plain(base_url, LONGEST_SHOWN);
     match error {
         DocumentError::BaseUrl(UrlError::NotHttps) => {
             Fault::new(Code::BaseUrlNotHttps, format!("The BaseURL is {shown}. Devices accept https only."))

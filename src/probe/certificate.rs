@@ -138,8 +138,10 @@ fn unknown_issuer(missing: &Missing, issuer: &str, name: &str) -> Fault {
             "",
         ),
         false => (
-            format!("It is issued by {issuer}, which is no public authority and was not sent"),
-            " If the issuer is public after all, the server leaves out an intermediate: install the whole chain.",
+            format!(
+                "It is issued by {issuer}, which is no root that devices trust, and whose certificate was not sent"
+            ),
+            " If the issuer is an intermediate of a public one, the server only leaves it out: install the whole chain.",
         ),
     };
     Fault::new(

@@ -27,7 +27,7 @@ impl Said {
     pub fn unconnected(address: SocketAddr, why: Unconnected) -> Self {
         match why {
             Unconnected::NoWayFromHere => Self::NoWayFromHere,
-            failed => Self::Unconnected(line::unconnected(&[(address, failed)])),
+            failed @ Unconnected::Failed(_) => Self::Unconnected(line::unconnected(&[(address, failed)])),
         }
     }
 

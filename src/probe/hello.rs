@@ -164,7 +164,7 @@ fn counted16(content: &[u8]) -> Vec<u8> {
 fn heard(read: &[u8]) -> Option<Heard> {
     match read {
         [21, 3, _, _, _, _level, description, ..] => Some(Heard::Alert(*description)),
-        [22, 3, ..] => server_hello(&handshake(read)?),
+        [22, 3, ..] => Some(server_hello(&handshake(read)?)),
         [b'H', b'T', b'T', b'P', b'/', ..] => first_line(read).map(Heard::PlainHttp),
         // A server that answers as HTTP 0.9 does, with the page alone.
         [b'<', b'!' | b'h' | b'H', ..] => first_line(read).map(Heard::PlainHttp),
@@ -198,7 +198,7 @@ fn handshake(read: &[u8]) -> Option<Vec<u8>> {
     (message.len() == 4 + length).then_some(message)
 }
 
-fn server_hello(message: &[u8]) -> Option<Heard> {
+fn server_hello(message: &[u8]) -> Heard {
     let parse = || {
         let [2, _, _, _, high, low, rest @ ..] = message else {
             return None;
@@ -214,7 +214,7 @@ fn server_hello(message: &[u8]) -> Option<Heard> {
             extended_master_secret: has_extension(extensions.get(2..).unwrap_or_default(), 23),
         })
     };
-    Some(parse().map_or_else(|| Heard::Other(text::quoted_bytes(message)), Heard::Hello))
+    parse().map_or_else(|| Heard::Other(text::quoted_bytes(message)), Heard::Hello)
 }
 
 fn has_extension(mut rest: &[u8], wanted: u16) -> bool {

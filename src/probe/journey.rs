@@ -12,6 +12,7 @@ use super::{
     target::{Onward, Target, keeps_query},
     text::listed,
 };
+use crate::outbound::{Forbidden, Outbound};
 
 const MAX_HOPS: usize = 10;
 /// Of one name on the way; the first that takes a connection is asked.
@@ -47,7 +48,7 @@ impl Journey {
 
 /// From the start, over `home`'s own address.
 pub async fn travel(lines: Lines<'_>, home: &Home, start: &Target, method: Method) -> Journey {
-    let first = visit(lines, home, start, &method).await;
+    let first = Box::pin(visit(lines, home, start, &method)).await;
     follow(lines, home, start, first, method).await
 }
 
@@ -70,7 +71,7 @@ pub async fn follow(
         && answer.redirect().is_some()
     {
         let here = &visited[visited.len() - 1];
-        let next = match onward(here, answer, &visited) {
+        let next = match onward(&lines.probe.outbound, here, answer, &visited) {
             Ok(next) => next,
             Err(fault) => {
                 journey.end = Err(journey.told(fault));
@@ -83,7 +84,7 @@ pub async fn follow(
         {
             journey.query_lost_at = Some(format!("{} redirects to {}", here.place(), next.place()));
         }
-        let answer = visit(lines, home, &next, &method).await;
+        let answer = Box::pin(visit(lines, home, &next, &method)).await;
         journey.hops.push(hop(&next, &answer));
         journey.place = Some(next.place());
         journey.end = answer.map_err(|fault| journey.told(fault));
@@ -102,7 +103,7 @@ fn hop(target: &Target, answer: &Result<Answer, Fault>) -> Hop {
 }
 
 /// The next address, if a device would go there.
-fn onward(here: &Target, answer: &Answer, visited: &[Target]) -> Result<Target, Fault> {
+fn onward(guard: &Outbound, here: &Target, answer: &Answer, visited: &[Target]) -> Result<Target, Fault> {
     let location = answer.redirect().flatten().ok_or_else(|| {
         Fault::new(
             Code::RedirectWithoutTarget,
@@ -125,7 +126,12 @@ fn onward(here: &Target, answer: &Answer, visited: &[Target]) -> Result<Target, 
         .expected("The document after one redirect, or none.")
         .remedy("Whoever runs the web server redirects straight to where the document is.")),
         Onward::To(next) => Ok(next),
-        Onward::PlainHttp(url) => Err(Fault::new(
+        // Where it leads weighs more than how.
+        Onward::PlainHttp(url, Some(address)) if guard.permits(address).is_err() => {
+            let why = guard.permits(address).err();
+            Err(forbidden(&format!("{place} redirects to {url}, without TLS"), why.as_slice()))
+        }
+        Onward::PlainHttp(url, _) => Err(Fault::new(
             Code::RedirectToHttp,
             format!("{place} redirects to {url}, without TLS. A device does not follow there."),
         )
@@ -177,7 +183,7 @@ async fn visit(lines: Lines<'_>, home: &Home, target: &Target, method: &Method) 
         return lines.ask(secured.stream, target, method.clone()).await;
     }
     let mut tried = Vec::new();
-    for address in addresses(lines, target, &name).await? {
+    for address in Box::pin(addresses(lines, target, &name)).await? {
         let line = Line {
             address,
             guard: lines.probe.outbound.clone(),
@@ -196,29 +202,26 @@ async fn visit(lines: Lines<'_>, home: &Home, target: &Target, method: &Method) 
 /// Those that may be asked.
 async fn addresses(lines: Lines<'_>, target: &Target, name: &str) -> Result<Vec<SocketAddr>, Fault> {
     let guard = &lines.probe.outbound;
-    let all = match target.address() {
-        Some(ip) => vec![SocketAddr::new(ip, target.port)],
-        None => {
-            let found = lines.probe.dns.addresses(name).await;
-            let all = names::sockets(&found, target.port);
-            if all.is_empty() {
-                return Err(names::nothing(name, &found));
-            }
-            all
+    let all = match (target.address(), lines.probe.dns.addresses(name)) {
+        (Some(ip), _) => vec![SocketAddr::new(ip, target.port)],
+        (None, lookup) => {
+            let found = lookup.await;
+            names::at_least_one(name, &found, target.port)?
         }
     };
-    let forbidden: Vec<_> = all.iter().filter_map(|address| guard.permits(*address).err()).collect();
-    if forbidden.len() == all.len() {
-        return Err(Fault::new(
-            Code::RedirectForbidden,
-            format!(
-                "The redirect's target is not followed: {}.",
-                listed(&forbidden, MAX_ADDRESSES)
-            ),
-        )
-        .expected("A target on the internet, on port 443.")
-        .remedy("Whoever runs the web server redirects to a public address, on port 443."));
+    let not_permitted: Vec<_> = all.iter().filter_map(|address| guard.permits(*address).err()).collect();
+    if not_permitted.len() == all.len() {
+        return Err(forbidden("The redirect's target is not followed", &not_permitted));
     }
     let permitted = all.into_iter().filter(|address| guard.permits(*address).is_ok());
     Ok(permitted.take(MAX_ADDRESSES).collect())
+}
+
+fn forbidden(what: &str, why: &[Forbidden]) -> Fault {
+    Fault::new(
+        Code::RedirectForbidden,
+        format!("{what}: {}.", listed(why, MAX_ADDRESSES)),
+    )
+    .expected("A target on the internet, on port 443.")
+    .remedy("Whoever runs the web server redirects to a public address, on port 443.")
 }

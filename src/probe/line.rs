@@ -25,10 +25,7 @@ use super::{
 };
 use crate::outbound::{ConnectError, Get, Outbound};
 
-const CONNECT: Duration = Duration::from_secs(10);
-const TLS: Duration = Duration::from_secs(10);
 const HELLO: Duration = Duration::from_secs(4);
-const ANSWER: Duration = Duration::from_secs(15);
 const ISSUER: Duration = Duration::from_secs(5);
 const MAX_ISSUER: usize = 64 * 1024;
 /// Certificates fetched for one chain.
@@ -79,7 +76,7 @@ impl Lines<'_> {
 
     pub async fn connect(&self, line: &Line) -> Result<TcpStream, Unconnected> {
         line.guard
-            .connect(line.address, self.patience(CONNECT))
+            .connect(line.address, self.patience(self.probe.limits.connect))
             .await
             .map_err(|error| match error {
                 ConnectError::Unreachable if !has_way(line.address) => Unconnected::NoWayFromHere,
@@ -88,7 +85,8 @@ impl Lines<'_> {
     }
 
     pub async fn secure(&self, line: &Line, stream: TcpStream, name: &str) -> Result<Secured, Fault> {
-        let session = match tls::handshake(&self.probe.trust, stream, name, self.patience(TLS)).await {
+        let session = match tls::handshake(&self.probe.trust, stream, name, self.patience(self.probe.limits.tls)).await
+        {
             Ok(session) => session,
             Err(broken) => {
                 let asked = self.ask_otherwise(line, name).await;
@@ -194,7 +192,7 @@ impl Lines<'_> {
     }
 
     pub async fn ask(&self, stream: Stream, target: &Target, method: Method) -> Result<Answer, Fault> {
-        exchange::ask(stream, target, method, self.patience(ANSWER))
+        exchange::ask(stream, target, method, self.patience(self.probe.limits.answer))
             .await
             .map_err(|none| none.fault())
     }

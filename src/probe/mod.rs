@@ -39,8 +39,6 @@ pub use report::{Code, Hop, Report, Stage, Step};
 pub use trust::{Trust, TrustError};
 use walk::Telling;
 
-/// Whatever a server does, the probe is over by then.
-const LONGEST: Duration = Duration::from_secs(60);
 /// For the last answers to become a report.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -50,6 +48,31 @@ pub struct Probe {
     pub dns: Dns,
     pub outbound: Outbound,
     pub trust: Trust,
+    pub limits: Limits,
+}
+
+/// How long a server may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// To take a connection.
+    pub connect: Duration,
+    /// To shake hands.
+    pub tls: Duration,
+    /// To answer one request, body and all.
+    pub answer: Duration,
+    /// For everything: whatever servers do, the probe is over by then.
+    pub whole: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            tls: Duration::from_secs(10),
+            answer: Duration::from_secs(15),
+            whole: Duration::from_secs(60),
+        }
+    }
 }
 
 /// What is to be probed.
@@ -82,11 +105,11 @@ impl Request {
 impl Probe {
     /// Walks to the end or to where a device would fail. Each step is told to `on_step` as soon as it is known.
     pub async fn run(&self, request: &Request, now: DateTime<Utc>, on_step: &mut (dyn FnMut(&Step) + Send)) -> Report {
-        let end = Instant::now() + LONGEST;
+        let end = Instant::now() + self.limits.whole;
         let mut telling = Telling::new(&request.hostname, on_step);
         let lines = Lines { probe: self, now, end };
         // Every wait has its own limit; this one is for what none of them has.
-        let walk = walk::walk(lines, request, &mut telling);
+        let walk = Box::pin(walk::walk(lines, request, &mut telling));
         if timeout_at(end + GRACE, walk).await.is_err() {
             telling.out_of_time();
         }

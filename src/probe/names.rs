@@ -56,6 +56,15 @@ pub fn judge(name: &str, found: &Addresses, port: u16, outbound: &Outbound, ours
     }
 }
 
+/// All addresses of a name on the way; it must have one.
+pub fn at_least_one(name: &str, found: &Addresses, port: u16) -> Result<Vec<SocketAddr>, Fault> {
+    let all = sockets(found, port);
+    match all.as_slice() {
+        [] => Err(nothing(name, found)),
+        _ => Ok(all),
+    }
+}
+
 /// The families in turn, so that a limit leaves some of both.
 pub fn sockets(found: &Addresses, port: u16) -> Vec<SocketAddr> {
     let v4 = found
@@ -120,7 +129,7 @@ fn detail(name: &str, found: &Addresses) -> String {
     )
 }
 
-pub fn nothing(name: &str, found: &Addresses) -> Fault {
+fn nothing(name: &str, found: &Addresses) -> Fault {
     let worst = |one: Option<Failure>, other: Option<Failure>| match (one, other) {
         // A name that exists for one question exists.
         (Some(Failure::NoSuchName), None) | (None, Some(Failure::NoSuchName)) => None,
@@ -249,6 +258,7 @@ mod tests {
     use super::*;
     use crate::dns::{Found as Records, Lookup};
 
+    #[expect(clippy::unnecessary_wraps, reason = "compared with a look-up")]
     fn records<T>(aliases: &[&str], records: Vec<T>) -> Lookup<T> {
         Ok(Records {
             aliases: aliases.iter().map(ToString::to_string).collect(),

@@ -1,7 +1,7 @@
 //! What the status of an answer means for a device. Pure.
 use super::{
     challenge,
-    exchange::{self, Answer},
+    exchange::{self, Answer, NoAnswer},
     report::{Code, Fault},
     text::quoted,
 };
@@ -16,6 +16,9 @@ const EXPECTED: &str = "200 with the discovery document.";
 pub fn fault(answer: &Answer) -> Option<Fault> {
     if let Some((service, mark)) = challenge::service(answer) {
         return Some(bot_challenge(answer, service, mark));
+    }
+    if wants_client_certificate(answer) {
+        return Some(NoAnswer::ClientCertificateWanted.fault());
     }
     match answer.status.as_u16() {
         200 => exchange::unfinished(answer),
@@ -55,6 +58,19 @@ fn bot_challenge(answer: &Answer, service: &str, mark: &str) -> Fault {
          /.well-known/com.apple.remotemanagement through without a check (in Cloudflare: a WAF custom rule with the \
          action Skip, and Bot Fight Mode off for it)."
     ))
+}
+
+/// nginx and IIS finish the handshake without one, and say it here.
+fn wants_client_certificate(answer: &Answer) -> bool {
+    let says = |words: &str| {
+        let body = String::from_utf8_lossy(&answer.body);
+        body.to_ascii_lowercase().contains(words)
+    };
+    match answer.status.as_u16() {
+        400 => says("no required ssl certificate was sent") || says("the ssl certificate error"),
+        403 => says("403.7 - ") || says("client certificate required"),
+        _ => false,
+    }
 }
 
 fn authentication_required(answer: &Answer) -> Fault {
@@ -170,7 +186,15 @@ fn server_error(answer: &Answer) -> Fault {
             "Whoever runs the server behind Cloudflare mends it, or lets Cloudflare itself answer this path (a Redirect \
              Rule or a Worker).",
         ),
-        (None, 502..=504) => fault(
+        (None, 503) => fault(
+            format!(
+                "{line}: the server{} does not answer now: it is overloaded, in maintenance, or the application behind it is down.",
+                by(answer)
+            ),
+            "Whoever runs the web server ends the maintenance, or finds out what holds it up; a static file or a redirect \
+             at this path needs no application.",
+        ),
+        (None, 502 | 504) => fault(
             format!(
                 "{line}: the server{} gets no good answer from what is behind it.",
                 by(answer)
@@ -290,6 +314,14 @@ mod tests {
             (304, &[], "", Code::UnexpectedStatus, "no redirect"),
             (500, &[], "", Code::ServerError, "500 Internal"),
             (502, &[], "", Code::ServerError, "behind it"),
+            (503, &[], "", Code::ServerError, "in maintenance"),
+            (
+                400,
+                &[],
+                "<center>No required SSL certificate was sent</center>",
+                Code::AuthenticationRequired,
+                "client certificate",
+            ),
             (526, &[("server", "cloudflare")], "", Code::ServerError, "certificate"),
             (526, &[], "", Code::ServerError, "526"),
             (799, &[], "", Code::UnexpectedStatus, "799"),

@@ -1,5 +1,5 @@
 //! What is asked: an https address in its parts, the query as a device writes it, and where a `Location` leads.
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use url::{Host, Url};
 
@@ -21,8 +21,8 @@ pub struct Target {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Onward {
     To(Target),
-    /// A downgrade, with its address.
-    PlainHttp(String),
+    /// A downgrade, with its address; and where that is if it has no name.
+    PlainHttp(String, Option<SocketAddr>),
     /// Another scheme, with its address.
     Foreign(String),
     Unreadable,
@@ -99,10 +99,19 @@ impl Target {
                     None => url.path().to_owned(),
                 },
             }),
-            ("http", _) => Onward::PlainHttp(shown()),
+            ("http", host) => Onward::PlainHttp(shown(), host.and_then(|host| bare(&host, url.port().unwrap_or(80)))),
             _ => Onward::Foreign(shown()),
         }
     }
+}
+
+fn bare(host: &Host<&str>, port: u16) -> Option<SocketAddr> {
+    let ip: IpAddr = match host {
+        Host::Domain(_) => return None,
+        Host::Ipv4(ip) => (*ip).into(),
+        Host::Ipv6(ip) => (*ip).into(),
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 fn without_query(url: &Url) -> String {
@@ -143,15 +152,12 @@ fn decode(text: &str) -> Vec<u8> {
     let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let (mut decoded, mut at) = (Vec::new(), 0);
     while let Some(byte) = bytes.get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.extend(u8::try_from(16 * high + low));
-                at += 3;
-            }
-            _ => {
-                decoded.push(*byte);
-                at += 1;
-            }
+        if let (b'%', Some(high), Some(low)) = (byte, digit(at + 1), digit(at + 2)) {
+            decoded.extend(u8::try_from(16 * high + low));
+            at += 3;
+        } else {
+            decoded.push(*byte);
+            at += 1;
         }
     }
     decoded
@@ -202,7 +208,14 @@ mod tests {
             ("https://a:b@evil.example/", to("https://evil.example/")),
             (
                 "http://contoso.com/x?y",
-                Onward::PlainHttp("http://contoso.com/x".to_owned()),
+                Onward::PlainHttp("http://contoso.com/x".to_owned(), None),
+            ),
+            (
+                "http://169.254.169.254/latest",
+                Onward::PlainHttp(
+                    "http://169.254.169.254/latest".to_owned(),
+                    Some("169.254.169.254:80".parse().unwrap()),
+                ),
             ),
             ("javascript:alert(1)", Onward::Foreign("javascript:alert(1)".to_owned())),
             ("https://", Onward::Unreadable),

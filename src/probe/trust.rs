@@ -30,7 +30,7 @@ impl Trust {
     /// The web's authorities, and those of each `pem`.
     pub fn new<'a>(pems: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, TrustError> {
         let mut added = Vec::new();
-        let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         for pem in pems {
             let certificates = CertificateDer::pem_slice_iter(pem)
                 .collect::<Result<Vec<_>, _>>()
