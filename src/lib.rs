@@ -44,6 +44,8 @@ pub mod ops;
 pub mod outbound;
 // The database: pool, migrations, and the server itself when none is given.
 pub mod postgres;
+// What would a device get: the whole way, from outside.
+pub mod probe;
 // From rows in the database to entries in memory.
 pub mod publisher;
 // What devices asked.

@@ -21,6 +21,7 @@ pub mod me;
 pub mod openapi;
 pub mod page;
 pub mod previews;
+pub mod probes;
 pub mod problem;
 pub mod rate_limit;
 pub mod request_id;
@@ -43,6 +44,7 @@ use crate::{
     entra::Entra,
     sealed::Keyring,
 };
+use probes::Probes;
 use problem::Problem;
 use rate_limit::RateLimits;
 
@@ -59,6 +61,7 @@ pub struct Api {
     pub portal_url: String,
     pub limits: RateLimits,
     pub entra: Entra,
+    pub probes: Probes,
 }
 
 /// Every operation, one line each. What is listed here is what OpenAPI shows. A path that could be read as
@@ -93,6 +96,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(share_links::list_share_links)
             .service(share_links::create_share_link)
             .service(share_links::delete_share_link)
+            .service(probes::probe_domain)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
             .service(tokens::list_tokens)

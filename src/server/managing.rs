@@ -1,13 +1,13 @@
 //! The half that is an ordinary application: what its handlers share, and with what it looks at the world outside.
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
 
-use super::{Addresses, Installation, names};
+use super::{Addresses, Installation, ca_file, names};
 use crate::{
-    api::{Api, rate_limit::RateLimits},
-    config::Settings,
+    api::{Api, probes::Probes, rate_limit::RateLimits},
+    config::{Certificates, Settings},
     dns::Dns,
     domains::{
         checks::{Checker, looks::Looks},
@@ -15,13 +15,20 @@ use crate::{
     },
     entra::Entra,
     outbound::Outbound,
+    probe::{Limits, Probe, Trust},
 };
 
 pub fn api(settings: &Settings, installation: &Installation, addresses: &Addresses) -> Result<Api> {
     let dns = Dns::new(&settings.dns_servers)?;
     let ports = vec![settings.public_http_port, settings.public_https_port];
     let outbound = Outbound::new(settings.outbound_allow.clone(), ports);
-    let entra = Entra::new(outbound, dns.clone(), &settings.entra_urls);
+    let entra = Entra::new(outbound.clone(), dns.clone(), &settings.entra_urls);
+    let probe = Probe {
+        dns: dns.clone(),
+        outbound,
+        trust: Trust::new(own_ca(settings)?.as_deref())?,
+        limits: Limits::default(),
+    };
     let looks = Looks {
         dns,
         entra: entra.clone(),
@@ -40,7 +47,19 @@ pub fn api(settings: &Settings, installation: &Installation, addresses: &Address
         check_wanted: Arc::default(),
         limits: RateLimits::default(),
         entra,
+        probes: Probes::new(probe, settings.public_https_port),
     })
+}
+
+/// The probe believes it where it signs the domains' certificates.
+fn own_ca(settings: &Settings) -> Result<Option<Vec<u8>>> {
+    match settings.certificates {
+        Certificates::Internal => {
+            let ca = std::fs::read(ca_file(&settings.state_dir)).context("the internal CA can't be read")?;
+            Ok(Some(ca))
+        }
+        Certificates::Acme => Ok(None),
+    }
 }
 
 /// What must be seen of a domain from outside.
