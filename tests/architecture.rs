@@ -33,7 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "domains",
         &[
-            "accounts", "audit", "clock", "dns", "entra", "hostname", "input", "vendors",
+            "accounts", "audit", "clock", "dns", "entra", "hostname", "input", "probe", "vendors",
         ],
     ),
     // The serving half.
@@ -107,6 +107,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "dns",
             "domains",
             "entra",
+            "hostname",
             "jobs",
             "keyring",
             "ops",

@@ -115,6 +115,7 @@ pub async fn probe_domain(
         connect: None,
         https_port: api.probes.https_port,
         ours,
+        is_brief: false,
     };
     let probe = &api.probes.probe;
     let report = probe.run(&request, crate::clock::now(), &mut |_| {}).await;

@@ -223,6 +223,7 @@ pub(super) mod tests {
         let fetched = |fetched| Some(Observation::Fetched(fetched));
         let failed = || {
             Fetched::Failed(Finding {
+                step: "http".into(),
                 code: "not_found".into(),
                 detail: "404.".into(),
                 remedy: "Add it.".into(),

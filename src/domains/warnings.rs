@@ -86,6 +86,7 @@ mod tests {
         let mut probed = active();
         if let Some(Observation::Records(records)) = &mut probed.seen.observation {
             records.probe = Some(Finding {
+                step: "connect".into(),
                 code: "connection_refused".into(),
                 detail: "Refused.".into(),
                 remedy: "Open the port.".into(),

@@ -15,7 +15,7 @@ use super::{
     journey::{Home, Journey, follow, travel},
     line::{self, Line, Lines, Secured, Unconnected},
     names, refused,
-    report::{Code, Fault, Report, Stage, Step},
+    report::{Code, End, Fault, Report, Stage, Step},
     status,
     target::{Target, device_query},
 };
@@ -36,6 +36,7 @@ impl<'a> Telling<'a> {
             steps: Vec::new(),
             hops: Vec::new(),
             fallback: None,
+            end: None,
         };
         Self { report, on_step }
     }
@@ -115,8 +116,14 @@ pub async fn walk(lines: Lines<'_>, request: &Request, telling: &mut Telling<'_>
     };
     let journey = follow(lines, &home, &target, first, Method::GET).await;
     telling.report.hops.clone_from(&journey.hops);
+    telling.report.end = journey.end.as_ref().ok().map(|answer| End {
+        status: answer.status.as_u16(),
+        body: answer.body.clone(),
+    });
     tell_answer(lines, &journey, telling).await;
-    tell_comparisons(lines, &home, &target, &journey, telling).await;
+    if !request.is_brief {
+        tell_comparisons(lines, &home, &target, &journey, telling).await;
+    }
 }
 
 /// The addresses to try: the one that was named, or those in DNS.

@@ -8,17 +8,31 @@ use super::{Addresses, Installation, ca_file, names};
 use crate::{
     api::{Api, probes::Probes, rate_limit::RateLimits},
     config::{Certificates, Settings},
+    discovery::{
+        handler::{CHECK_USER, Discovery, decide},
+        query::ModelFamily,
+    },
     dns::Dns,
     domains::{
-        checks::{Checker, looks::Looks},
+        checks::{
+            Checker,
+            fetch::{Fetch, OurAnswer},
+            looks::Looks,
+        },
         connection::{Expected, authority_of},
     },
     entra::Entra,
+    hostname::Hostname,
     outbound::Outbound,
     probe::{Limits, Probe, Trust},
 };
 
-pub fn api(settings: &Settings, installation: &Installation, addresses: &Addresses) -> Result<Api> {
+pub fn api(
+    settings: &Settings,
+    installation: &Installation,
+    addresses: &Addresses,
+    discovery: Arc<Discovery>,
+) -> Result<Api> {
     let dns = Dns::new(&settings.dns_servers)?;
     let ports = vec![settings.public_http_port, settings.public_https_port];
     let outbound = Outbound::new(settings.outbound_allow.clone(), ports);
@@ -31,6 +45,11 @@ pub fn api(settings: &Settings, installation: &Installation, addresses: &Address
     };
     let looks = Looks {
         dns,
+        fetch: Fetch {
+            probe: probe.clone(),
+            https_port: settings.public_https_port,
+            ask_ourselves: Box::new(move |hostname| our_answer(&discovery, hostname)),
+        },
         entra: entra.clone(),
         turns_at_entra: Semaphore::new(4),
     };
@@ -60,6 +79,18 @@ fn own_ca(settings: &Settings) -> Result<Option<Vec<u8>>> {
         }
         Certificates::Acme => Ok(None),
     }
+}
+
+/// What a look from outside is answered, if it reaches us.
+fn our_answer(discovery: &Discovery, hostname: &Hostname) -> Option<OurAnswer> {
+    let entry = discovery.directory.find(hostname.as_str())?;
+    let user = format!("{CHECK_USER}@{hostname}");
+    let decision = decide(&entry, Some(ModelFamily::IPhone), Some(user.as_bytes()));
+    Some(OurAnswer {
+        status: decision.status.as_u16(),
+        body: decision.body.map(|body| body.to_vec()).unwrap_or_default(),
+        location: decision.location.map(str::to_owned),
+    })
 }
 
 /// What must be seen of a domain from outside.

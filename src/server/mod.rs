@@ -105,7 +105,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let api = web::Data::new(managing::api(settings, &installation, &addresses)?);
+    let api = web::Data::new(managing::api(settings, &installation, &addresses, discovery.clone())?);
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
         registry,

@@ -1,5 +1,6 @@
 //! Looks at domains from outside, and writes down what was seen. No look holds a transaction open, and none that
 //! hangs holds up another.
+pub mod fetch;
 pub mod looks;
 pub mod schedule;
 pub mod store;
@@ -18,7 +19,7 @@ use crate::{
     accounts::{Operator, Scope},
     hostname::Hostname,
 };
-use looks::{Looks, Seen};
+use looks::{Given, Looks, Seen};
 use store::Claimed;
 
 /// Longer than a look can take.
@@ -62,7 +63,11 @@ impl Checker {
                 .seen
                 .tenant_checked_at
                 .is_none_or(|checked| started - checked >= TENANT_KEPT);
-        let seen = Box::pin(self.looks.look(&domain, &hostname, is_tenant_due)).await;
+        let given = Given {
+            expected: &self.expected,
+            is_tenant_due,
+        };
+        let seen = Box::pin(self.looks.look(&domain, &hostname, given)).await;
         let now = crate::clock::now();
         let mut tx = self.pool.begin().await?;
         // The claims first, as everybody who changes one does: no two wait for each other.
@@ -114,6 +119,13 @@ impl Checker {
                 "a domain's status changed"
             );
         }
-        store::release(db, claimed, schedule::next(facts, now), quick_since).await
+        // What could not be looked at before it was verified is looked at next.
+        let is_unseen = after.seen.observation.is_none() && before.claim.verification.is_none() && facts.is_held;
+        let due_at = if is_unseen {
+            Some(now)
+        } else {
+            schedule::next(facts, now)
+        };
+        store::release(db, claimed, due_at, quick_since).await
     }
 }

@@ -136,7 +136,29 @@ pub(super) fn no_answer(what: &str, hostname: &str, failure: Failure) -> Fault {
     )
 }
 
+/// Whether the web server answers, and what it answers is not ours: then it was not set up, whatever else is wrong with it.
+pub(super) fn is_of_the_answer(finding: &Finding) -> bool {
+    matches!(finding.step.as_str(), "content_type" | "document") || finding.code == "not_found"
+}
+
+pub(super) fn wrong_answer(connection: Connection, hostname: &str, finding: &Finding, expected: &Expected) -> Fault {
+    Fault::new(
+        &finding.code,
+        format_args!("{} {}", finding.detail, set_up(connection, hostname, expected)),
+    )
+}
+
 pub(super) fn answered_elsewhere(connection: Connection, hostname: &str, answer: &str, expected: &Expected) -> Fault {
+    Fault::new(
+        "answered_elsewhere",
+        format_args!(
+            "The web server of {hostname} gives an answer that is not ours: {answer} {}",
+            set_up(connection, hostname, expected)
+        ),
+    )
+}
+
+fn set_up(connection: Connection, hostname: &str, expected: &Expected) -> String {
     let target = format!(
         "https://{}/d/{hostname}/.well-known/com.apple.remotemanagement",
         expected.edge_host
@@ -145,12 +167,7 @@ pub(super) fn answered_elsewhere(connection: Connection, hostname: &str, answer:
         Connection::Proxy => format!("Make it fetch {target} and pass the answer on unchanged"),
         Connection::Redirect | Connection::Direct => format!("Make it redirect to {target}"),
     };
-    Fault::new(
-        "answered_elsewhere",
-        format_args!(
-            "The web server of {hostname} gives an answer that is not ours: {answer}. {fix}; the set-up page has the lines for each server."
-        ),
-    )
+    format!("{fix}; the domain's set-up has the lines for each server.")
 }
 
 impl Expected {

@@ -81,9 +81,14 @@ pub enum Fetched {
     Failed(Finding),
 }
 
+/// Codes of the probe that say that nothing can be said.
+const TELLS_NOTHING: [&str; 4] = ["undetermined", "dns_timeout", "dns_server_failure", "dns_refused"];
+
 /// The probe's own words for the first thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
+    /// A step of the probe.
+    pub step: String,
     pub code: String,
     pub detail: String,
     pub remedy: String,
@@ -149,7 +154,10 @@ fn judge_fetched(connection: Connection, hostname: &str, fetched: &Fetched, expe
         Fetched::Elsewhere(answer) => {
             Verdict::Wrong(faults::answered_elsewhere(connection, hostname, answer, expected))
         }
-        Fetched::Failed(finding) if finding.code == "undetermined" => Verdict::Undetermined(finding.into()),
+        Fetched::Failed(finding) if TELLS_NOTHING.contains(&&*finding.code) => Verdict::Undetermined(finding.into()),
+        Fetched::Failed(finding) if faults::is_of_the_answer(finding) => {
+            Verdict::Wrong(faults::wrong_answer(connection, hostname, finding, expected))
+        }
         Fetched::Failed(finding) => Verdict::Wrong(finding.into()),
     }
 }
@@ -170,6 +178,7 @@ mod tests {
     fn a_fetch_is_judged_by_where_it_ended() {
         let finding = |code: &str| {
             Fetched::Failed(Finding {
+                step: "http".into(),
                 code: code.into(),
                 detail: "The answer was 404.".into(),
                 remedy: "Add the location.".into(),
@@ -193,8 +202,15 @@ mod tests {
         };
         assert_eq!(
             (fault.cause.as_str(), fault.message.as_str()),
-            ("not_found", "The answer was 404. Add the location.")
+            (
+                "not_found",
+                "The answer was 404. Make it redirect to https://edge.signpost.example/d/contoso.com/.well-known/com.apple.remotemanagement; the domain's set-up has the lines for each server."
+            )
         );
+        let Some(Verdict::Wrong(fault)) = judged(finding("bot_challenge")) else {
+            panic!("wrong")
+        };
+        assert_eq!(fault.message, "The answer was 404. Add the location.");
         let Some(Verdict::Wrong(fault)) = judged(Fetched::Elsewhere("another document".into())) else {
             panic!("wrong")
         };
