@@ -184,7 +184,7 @@ async fn a_stranger_gets_404_before_the_body_is_read_and_changes_nothing(pool: P
             called.insert(operation.name());
         }
     }
-    assert_eq!(called.len(), 11, "{called:?}");
+    assert_eq!(called.len(), 12, "{called:?}");
     assert_eq!(msp.get("/domains").await.text, before);
     for path in [
         format!("/clients/{}", owned.client),
