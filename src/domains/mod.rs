@@ -116,6 +116,8 @@ pub enum DomainError {
     ServerNotFound,
     #[error("a domain's policy still names this MDM server: change the policy first")]
     ServerInUse,
+    #[error("too many domains are being looked at for people at this moment: try again in ten seconds")]
+    Busy,
     #[error("a stored row can't be read: {0}")]
     Stored(String),
     #[error("the domains could not be read or written")]

@@ -15,7 +15,7 @@ use crate::{
     dns::Dns,
     domains::{
         checks::{
-            Checker,
+            ASKED_FOR_AT_ONCE, Checker,
             fetch::{Fetch, OurAnswer},
             looks::Looks,
         },
@@ -62,6 +62,7 @@ pub fn api(
             pool: installation.postgres.background().clone(),
             looks,
             expected: expected(settings),
+            places: Semaphore::new(ASKED_FOR_AT_ONCE),
         }),
         check_wanted: Arc::default(),
         limits: RateLimits::default(),

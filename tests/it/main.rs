@@ -20,6 +20,7 @@ mod hosts;
 mod imports;
 mod openapi;
 mod outage;
+mod probe;
 mod registry;
 mod request_log;
 mod requests;

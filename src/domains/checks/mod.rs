@@ -7,6 +7,7 @@ pub mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
@@ -27,12 +28,16 @@ const LEASE: TimeDelta = TimeDelta::minutes(3);
 const TENANT_KEPT: TimeDelta = TimeDelta::hours(20);
 /// How many domains are looked at at once.
 pub const AT_ONCE: usize = 32;
+/// How many looks people may wait for at once.
+pub const ASKED_FOR_AT_ONCE: usize = 64;
 
 /// Looks at domains, and keeps what it saw.
 pub struct Checker {
     pub pool: PgPool,
     pub looks: Looks,
     pub expected: Expected,
+    /// Places for looks that people wait for: each asks strangers' servers, for up to a minute.
+    pub places: Semaphore,
 }
 
 impl Checker {
@@ -45,6 +50,7 @@ impl Checker {
 
     /// Looks at one domain because a person asks.
     pub async fn check_now(&self, scope: &Scope, domain_id: Uuid) -> Result<(), DomainError> {
+        let _place = self.places.try_acquire().map_err(|_| DomainError::Busy)?;
         let now = crate::clock::now();
         let claimed = store::claim(&mut *self.pool.acquire().await?, scope, domain_id, now, now + LEASE).await?;
         Box::pin(self.check(claimed.ok_or(DomainError::NotFound)?)).await
