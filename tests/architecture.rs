@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("audit", &["accounts"]),
     ("certificates", &["hostname", "input", "sealed"]),
     ("domains", &["accounts", "audit", "hostname", "input", "vendors"]),
+    ("setup", &["domains"]),
     // The serving half.
     ("discovery", &["clock", "hostname"]),
     (
@@ -57,6 +58,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "publisher",
             "request_log",
             "sealed",
+            "setup",
             "vendors",
         ],
     ),

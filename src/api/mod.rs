@@ -25,6 +25,7 @@ pub mod rate_limit;
 pub mod request_id;
 pub mod requests;
 pub mod server_input;
+pub mod setups;
 pub mod tokens;
 pub mod vendors;
 
@@ -45,6 +46,9 @@ pub struct Api {
     pub own_hosts: OwnHosts,
     /// What a domain's A and AAAA records must be.
     pub edge_addresses: Vec<IpAddr>,
+    pub edge_host: String,
+    /// As the world sees it.
+    pub https_port: u16,
     pub limits: RateLimits,
 }
 
@@ -75,6 +79,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(domains::update_domain)
             .service(domains::delete_domain)
             .service(previews::preview_domain)
+            .service(setups::show_setup)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
             .service(tokens::list_tokens)

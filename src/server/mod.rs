@@ -109,6 +109,8 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         keyring: keyring.clone(),
         own_hosts: own(settings),
         edge_addresses: settings.edge_addresses.clone(),
+        edge_host: settings.edge_host.to_string(),
+        https_port: settings.public_https_port,
         limits: RateLimits::default(),
     });
     let ops = Ops {
