@@ -54,6 +54,8 @@ pub mod request_log;
 pub mod sealed;
 // The composition root.
 pub mod server;
+// What a domain's owner sets up.
+pub mod setup;
 // Long-running tasks.
 pub mod tasks;
 // Log lines and metrics.

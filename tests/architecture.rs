@@ -36,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "accounts", "audit", "clock", "dns", "entra", "hostname", "input", "probe", "vendors",
         ],
     ),
+    ("setup", &["domains"]),
     // The serving half.
     ("discovery", &["clock", "hostname"]),
     (
@@ -68,6 +69,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "publisher",
             "request_log",
             "sealed",
+            "setup",
             "vendors",
         ],
     ),

@@ -27,6 +27,7 @@ pub mod rate_limit;
 pub mod request_id;
 pub mod requests;
 pub mod server_input;
+pub mod setups;
 pub mod share_links;
 pub mod tenants;
 pub mod tokens;
@@ -97,6 +98,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(share_links::create_share_link)
             .service(share_links::delete_share_link)
             .service(probes::probe_domain)
+            .service(setups::show_setup)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
             .service(tokens::list_tokens)

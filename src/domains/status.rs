@@ -115,6 +115,7 @@ pub(super) mod tests {
         Expected {
             addresses: vec!["192.0.2.10".parse().expect("an address")],
             edge_host: "edge.signpost.example".into(),
+            edge_port: 443,
             authority: None,
         }
     }

@@ -99,6 +99,7 @@ fn expected(settings: &Settings) -> Expected {
     Expected {
         addresses: settings.edge_addresses.clone(),
         edge_host: settings.edge_host.to_string(),
+        edge_port: settings.public_https_port,
         // Also in a trial: what would stop the CA later is said now.
         authority: authority_of(&settings.acme.directory),
     }

@@ -718,6 +718,8 @@ async fn a_query_is_read_strictly(pool: PgPool) {
         ("/requests/summary?limit=1", "?limit"),
         ("/domains/contoso.com/preview?user=a", "?user"),
         ("/domains/contoso.com/preview?user-identifier=a", "?user-identifier"),
+        ("/domains/contoso.com/setup?connection=Proxy", "?connection"),
+        ("/domains/contoso.com/setup?server=nginx", "?server"),
     ] {
         assert_eq!(msp.get(query).await.pointers(), [pointer], "{query}");
     }

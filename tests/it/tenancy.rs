@@ -373,6 +373,7 @@ async fn a_token_that_is_limited_to_a_client_sees_and_changes_that_client_only(p
         ),
         ("DELETE", "/domains/first.example.com".into(), Value::Null),
         ("GET", "/domains/first.example.com/preview".into(), Value::Null),
+        ("GET", "/domains/first.example.com/setup".into(), Value::Null),
         (
             "POST",
             "/mdm-servers".into(),

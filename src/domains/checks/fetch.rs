@@ -109,6 +109,7 @@ mod tests {
         Expected {
             addresses: Vec::new(),
             edge_host: "edge.signpost.example".into(),
+            edge_port: 443,
             authority: None,
         }
     }

@@ -155,6 +155,7 @@ mod tests {
         Expected {
             addresses: vec![ip("192.0.2.10"), ip("2001:db8::10")],
             edge_host: "edge.signpost.example".into(),
+            edge_port: 443,
             authority: Some("letsencrypt.org".into()),
         }
     }

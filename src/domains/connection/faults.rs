@@ -159,10 +159,11 @@ pub(super) fn answered_elsewhere(connection: Connection, hostname: &str, answer:
 }
 
 fn set_up(connection: Connection, hostname: &str, expected: &Expected) -> String {
-    let target = format!(
-        "https://{}/d/{hostname}/.well-known/com.apple.remotemanagement",
-        expected.edge_host
-    );
+    let edge = match expected.edge_port {
+        443 => expected.edge_host.clone(),
+        port => format!("{}:{port}", expected.edge_host),
+    };
+    let target = format!("https://{edge}/d/{hostname}/.well-known/com.apple.remotemanagement");
     let fix = match connection {
         Connection::Proxy => format!("Make it fetch {target} and pass the answer on unchanged"),
         Connection::Redirect | Connection::Direct => format!("Make it redirect to {target}"),

@@ -46,6 +46,8 @@ impl Connection {
 pub struct Expected {
     pub addresses: Vec<IpAddr>,
     pub edge_host: String,
+    /// As the world sees it.
+    pub edge_port: u16,
     /// The name of the CA in CAA records (RFC 8659 §4.2); `None`: a CA that no such record can name.
     pub authority: Option<String>,
 }
@@ -170,6 +172,7 @@ mod tests {
         Expected {
             addresses: Vec::new(),
             edge_host: "edge.signpost.example".into(),
+            edge_port: 443,
             authority: None,
         }
     }

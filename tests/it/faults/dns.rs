@@ -19,7 +19,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::process::{Process, TestDir, start_on_a_free_port};
+use crate::process::{Process, TestDir, start_on_a_free_port};
 
 /// Names end in this: every other name is refused (RCODE 5), and one without records does not exist (NXDOMAIN).
 const ZONE: &str = "test";
