@@ -3,7 +3,7 @@ use std::io::{Write, stdout};
 
 use rustix::termios::tcgetwinsize;
 
-use crate::probe::{Code, Report, Stage, Step};
+use crate::probe::{Code, Report, Request, Stage, Step};
 
 const MARK: usize = 2;
 const LABEL: usize = 14;
@@ -35,6 +35,11 @@ impl Paper {
             columns.clamp(NARROWEST, WIDEST)
         };
         Self { has_colour, width }
+    }
+
+    pub fn title(&self, request: &Request) {
+        let title = self.inked(Ink::Bold, &request.hostname);
+        say(&format!("{title} as {} of {}", request.model_family(), request.user()));
     }
 
     pub fn step(&self, step: &Step) {
@@ -70,13 +75,22 @@ impl Paper {
         let (ink, sentence) = match stopping {
             None if report.ok && has_remarks => (
                 Ink::Yellow,
-                format!("A current device gets its enrollment address from {host}. What is marked ! is worth mending."),
+                format!(
+                    "A device gets its enrollment address from {host}. What is marked ! is worth mending, for the devices that are named there."
+                ),
             ),
             None if report.ok => (Ink::Green, format!("A device gets its enrollment address from {host}.")),
             Some(step) if step.code == Some(Code::Undetermined) => (
                 Ink::Red,
                 format!(
                     "Whether a device gets its enrollment address from {host} can't be told (see {}).",
+                    label(step.step)
+                ),
+            ),
+            Some(step) if is_partly_well(report) => (
+                Ink::Red,
+                format!(
+                    "Not every device gets its enrollment address from {host} (see {}).",
                     label(step.step)
                 ),
             ),
@@ -125,6 +139,13 @@ impl Paper {
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
+}
+
+/// What is wrong is wrong at some of the addresses: the others lead to the document.
+fn is_partly_well(report: &Report) -> bool {
+    let stops_before = |step: &&Step| step.stops_devices && !matches!(step.step, Stage::Dns | Stage::Connect);
+    let has_document = report.steps.iter().any(|step| step.step == Stage::Document);
+    has_document && !report.steps.iter().any(|step| stops_before(&step))
 }
 
 /// If it fails, whoever reads has had enough.

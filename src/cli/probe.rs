@@ -86,7 +86,7 @@ fn probe(arguments: &Arguments) -> Result<Report> {
         say(&serde_json::to_string_pretty(&report)?);
         return Ok(report);
     }
-    say(&request.hostname);
+    paper.title(&request);
     let report = walk(&probe, &request, &mut |step| paper.step(step))?;
     paper.verdict(&report);
     Ok(report)

@@ -288,3 +288,154 @@ fn address(bytes: &[u8]) -> Option<String> {
     let v6 = <[u8; 16]>::try_from(bytes).map(|bytes| std::net::Ipv6Addr::from(bytes).to_string());
     v4.or(v6).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use time::{Duration as Days, OffsetDateTime};
+
+    const NAME: &str = "contoso.com";
+
+    /// An authority, and how to make certificates of it.
+    struct Authority {
+        der: CertificateDer<'static>,
+        pem: String,
+        issuer: Issuer<'static, KeyPair>,
+    }
+
+    fn params(subject: &str, names: &[&str], days: (i64, i64)) -> CertificateParams {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, subject);
+        params.not_before = OffsetDateTime::from_unix_timestamp(now().timestamp()).unwrap() + Days::days(days.0);
+        params.not_after = params.not_before + Days::days(days.1 - days.0);
+        params
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-23T10:00:00Z".parse().unwrap()
+    }
+
+    fn authority(subject: &str, above: Option<&Authority>, days: (i64, i64)) -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params(subject, &[], days);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = match above {
+            Some(above) => params.signed_by(&key, &above.issuer).unwrap(),
+            None => params.self_signed(&key).unwrap(),
+        };
+        Authority {
+            der: certificate.der().clone(),
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    fn leaf(by: &Authority, names: &[&str], days: (i64, i64)) -> CertificateDer<'static> {
+        let key = KeyPair::generate().unwrap();
+        let leaf = params("leaf", names, days).signed_by(&key, &by.issuer);
+        leaf.unwrap().der().clone()
+    }
+
+    const VALID: (i64, i64) = (-10, 80);
+
+    #[test]
+    fn every_flaw_is_found_the_weightiest_first() {
+        let root = authority("Root", None, (-100, 1000));
+        let namesake = authority("Root", None, (-100, 1000));
+        let stranger = authority("Stranger", None, (-100, 1000));
+        let between = authority("Between", Some(&root), (-100, 1000));
+        let expired_between = authority("Between", Some(&root), (-100, -1));
+        let trust = Trust::new([root.pem.as_bytes()]).unwrap();
+        let day = |days: i64| now() + Duration::days(days);
+        let missing = |issuer: &str, ends_in_root, is_namesake, sent| {
+            Flaw::NoPath(Missing {
+                issuer: issuer.to_owned(),
+                ends_in_root,
+                is_namesake,
+                sent,
+                issuer_url: None,
+            })
+        };
+        let expired = |days, of: Option<&str>| Flaw::Expired {
+            at: day(days),
+            of: of.map(str::to_owned),
+        };
+        let own = |names: &[&str], days| {
+            let key = KeyPair::generate().unwrap();
+            params("own", names, days).self_signed(&key).unwrap().der().clone()
+        };
+        let good = leaf(&root, &[NAME], VALID);
+        let wildcard = leaf(&between, &["*.com", NAME], VALID);
+        for (chain, flaws) in [
+            (vec![good.clone()], vec![]),
+            // Sent needlessly, and in any order.
+            (
+                vec![good.clone(), expired_between.der.clone(), stranger.der.clone()],
+                vec![],
+            ),
+            (vec![wildcard.clone(), root.der.clone(), between.der.clone()], vec![]),
+            (vec![wildcard.clone()], vec![missing("Between", false, false, 1)]),
+            (
+                vec![wildcard, expired_between.der.clone()],
+                vec![expired(-1, Some("Between"))],
+            ),
+            (vec![leaf(&root, &["www.contoso.com"], VALID)], vec![Flaw::OtherName]),
+            (vec![leaf(&root, &[], VALID)], vec![Flaw::OtherName]),
+            (vec![leaf(&root, &[NAME], (-90, -2))], vec![expired(-2, None)]),
+            (
+                vec![leaf(&root, &[NAME], (3, 90))],
+                vec![Flaw::NotYetValid { from: day(3), of: None }],
+            ),
+            (
+                vec![leaf(&stranger, &["x.example"], (-90, -2))],
+                vec![Flaw::OtherName, missing("Stranger", false, false, 1), expired(-2, None)],
+            ),
+            (
+                vec![leaf(&stranger, &[NAME], VALID), stranger.der.clone()],
+                vec![missing("Stranger", true, false, 2)],
+            ),
+            (
+                vec![leaf(&namesake, &[NAME], VALID)],
+                vec![missing("Root", false, true, 1)],
+            ),
+            (vec![own(&[NAME], VALID)], vec![Flaw::SelfSigned]),
+            (
+                vec![own(&["localhost"], (-90, -2))],
+                vec![Flaw::SelfSigned, Flaw::OtherName, expired(-2, None)],
+            ),
+            (vec![], vec![Flaw::Unreadable]),
+            (vec![CertificateDer::from(vec![0x30, 0x82, 1])], vec![Flaw::Unreadable]),
+        ] {
+            let verdict = judge(&trust, &chain, NAME, now());
+            assert_eq!(verdict.flaws, flaws, "{:?}", verdict.leaf);
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_was_added_is_trusted_as_a_servers_own() {
+        let key = KeyPair::generate().unwrap();
+        let mut own = params("own", &[NAME], VALID);
+        own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let own = own.self_signed(&key).unwrap();
+        let trust = Trust::new([own.pem().as_bytes()]).unwrap();
+        assert_eq!(judge(&trust, &[own.der().clone()], NAME, now()).flaws, []);
+    }
+
+    #[test]
+    fn no_certificate_however_broken_is_a_panic() {
+        let root = authority("Root", None, (-100, 1000));
+        let trust = Trust::new([root.pem.as_bytes()]).unwrap();
+        let good = leaf(&root, &[NAME], VALID);
+        for at in 0..good.len() {
+            let mut broken = good.to_vec();
+            broken[at] ^= 0xff;
+            let _ = judge(&trust, &[broken.clone().into()], NAME, now());
+            broken.truncate(at);
+            let _ = judge(&trust, &[broken.into(), root.der.clone()], NAME, now());
+        }
+        assert!(Trust::new([&b"no PEM"[..]]).is_err());
+    }
+}

@@ -223,3 +223,121 @@ fn loses_query(at: &str) -> Fault {
     .passable("All: a device does not add its query to the target of a redirect. Answers that depend on user or model \
                family can't be given.")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{outbound::ConnectError, probe::exchange::End};
+    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+    fn answer(status: u16, header: (&'static str, &'static str), base_url: &str) -> Answer {
+        let document = serde_json::json!({"Servers": [{"Version": "mdm-byod", "BaseURL": base_url}]});
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::from_iter([(HeaderName::from_static(header.0), HeaderValue::from_static(header.1))]),
+            body: document.to_string().into(),
+            end: End::Whole,
+        }
+    }
+
+    const JSON: (&str, &str) = ("content-type", "application/json");
+
+    fn good() -> Answer {
+        answer(200, JSON, "https://mdm.contoso.com/")
+    }
+
+    fn journey(end: Result<Answer, Fault>, query_lost: bool) -> Journey {
+        Journey {
+            hops: vec![],
+            end,
+            place: None,
+            query_lost_at: query_lost.then(|| "a redirects to b".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_fails_at_one_address_and_not_at_the_best_is_named_with_it() {
+        let best: SocketAddr = "192.0.2.1:443".parse().unwrap();
+        let other: SocketAddr = "[2001:db8::1]:443".parse().unwrap();
+        let well = || Said::Answered(good());
+        let not_found = || Said::Answered(answer(404, JSON, ""));
+        let redirect = || Said::Answered(answer(302, ("location", "https://www.contoso.com/"), ""));
+        let refused = || Said::unconnected(other, Unconnected::Failed(ConnectError::Refused));
+        let another = || Said::Answered(answer(200, JSON, "https://other.contoso.com/"));
+        for (first, second, told) in [
+            (well(), well(), Ok("Connected to 192.0.2.1:443, [2001:db8::1]:443.")),
+            (well(), another(), Ok("not give the same document")),
+            (well(), redirect(), Ok("Connected")),
+            (well(), Said::Elsewhere(Ok(good())), Ok("Connected")),
+            (
+                well(),
+                Said::NoWayFromHere,
+                Ok("Not tried, because this machine has no way to such addresses: 2001:db8::1"),
+            ),
+            (well(), not_found(), Err("2001:db8::1: 404 Not Found")),
+            (well(), refused(), Err("2001:db8::1: Nothing listens there")),
+            (
+                well(),
+                Said::Elsewhere(Ok(answer(500, JSON, ""))),
+                Err("2001:db8::1: 500"),
+            ),
+            (redirect(), not_found(), Err("Only 192.0.2.1 answers well")),
+            // What fails everywhere is told by its own step.
+            (not_found(), not_found(), Ok("Connected")),
+            (not_found(), refused(), Err("Only 192.0.2.1 answers as told below")),
+        ] {
+            let found = addresses((&best, &first), &[(other, second)]);
+            match (&found, told) {
+                (Ok(detail), Ok(said)) => assert!(detail.contains(said), "{detail}"),
+                (Err(fault), Err(said)) => assert!(
+                    fault.code == Code::SomeAddressesFail && fault.detail.contains(said),
+                    "{fault:?}"
+                ),
+                _ => panic!("{found:?} instead of {told:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn head_must_be_answered_like_get() {
+        let slow = || Err(Fault::new(Code::ResponseTooSlow, "slow"));
+        for (end, code) in [
+            (Ok(good()), None),
+            (Ok(answer(200, ("content-type", "Application/JSON"), "")), None),
+            (Ok(answer(405, JSON, "")), Some(Code::HeadRefused)),
+            (Ok(answer(404, JSON, "")), Some(Code::HeadRefused)),
+            (Ok(answer(302, JSON, "")), Some(Code::HeadRefused)),
+            (slow(), Some(Code::HeadRefused)),
+            (
+                Ok(answer(200, ("content-type", "text/html"), "")),
+                Some(Code::HeadDiffers),
+            ),
+            (Ok(answer(200, ("x-other", "x"), "")), Some(Code::HeadDiffers)),
+        ] {
+            let found = head(&good(), &journey(end, false)).err();
+            assert!(found.as_ref().is_none_or(|fault| !fault.stops_devices));
+            assert_eq!(found.map(|fault| fault.code), code);
+        }
+    }
+
+    #[test]
+    fn the_query_may_neither_break_the_answer_nor_get_lost() {
+        let well = || Ok(good());
+        let ill = || Ok(answer(403, JSON, ""));
+        for (with, lost, without, code) in [
+            (well(), false, Some(well()), Some(None)),
+            (well(), false, Some(ill()), Some(None)),
+            (well(), false, None, None),
+            (well(), true, Some(well()), Some(Some(Code::RedirectLosesQuery))),
+            (well(), true, None, Some(Some(Code::RedirectLosesQuery))),
+            (ill(), false, Some(ill()), None),
+            (ill(), true, Some(ill()), Some(Some(Code::RedirectLosesQuery))),
+            (ill(), false, Some(well()), Some(Some(Code::QueryBreaksAnswer))),
+            (ill(), true, Some(well()), Some(Some(Code::QueryBreaksAnswer))),
+        ] {
+            let without = without.map(|end| journey(end, false));
+            let found = query(&journey(with, lost), without.as_ref());
+            assert_eq!(found.map(|told| told.err().map(|fault| fault.code)), code);
+        }
+    }
+}

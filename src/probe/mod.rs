@@ -5,6 +5,7 @@
 //! Facts are gathered by [`walk`], [`line`] and [`journey`]; what they mean is decided by pure functions. Everything
 //! that a server says is hostile: bounded in time and size, cut short and stripped before it is shown. Logs nothing,
 //! and knows nothing of who asks.
+mod answered;
 mod base_url;
 mod certificate;
 mod chain;
@@ -22,6 +23,7 @@ mod refused;
 mod report;
 mod status;
 mod target;
+mod telling;
 mod text;
 mod tls;
 mod trust;
@@ -36,8 +38,8 @@ use crate::{dns::Dns, outbound::Outbound};
 use line::Lines;
 pub use names::Ours;
 pub use report::{Code, End, Hop, Report, Stage, Step};
+use telling::Telling;
 pub use trust::{Trust, TrustError};
-use walk::Telling;
 
 /// For the last answers to become a report.
 const GRACE: Duration = Duration::from_secs(15);
@@ -94,12 +96,12 @@ pub struct Request {
 }
 
 impl Request {
-    fn user(&self) -> String {
+    pub fn user(&self) -> String {
         let nobody = || format!("signpost-check@{}", self.hostname);
         self.user.clone().unwrap_or_else(nobody)
     }
 
-    fn model_family(&self) -> String {
+    pub fn model_family(&self) -> String {
         self.model_family.clone().unwrap_or_else(|| "iPhone".to_owned())
     }
 }

@@ -1,4 +1,6 @@
 //! What the status of an answer means for a device. Pure.
+use http::StatusCode;
+
 use super::{
     challenge,
     exchange::{self, Answer, NoAnswer},
@@ -35,11 +37,16 @@ pub fn fault(answer: &Answer) -> Option<Fault> {
 /// What a device does next: on an HTTP failure newer ones ask Apple. [Apple, release notes of the versions named]
 pub fn fallback(answer: &Answer) -> Option<String> {
     let is_failure = answer.status.is_client_error() || answer.status.is_server_error();
+    let after_rejection = match rejection(answer) {
+        Some(_) => " Whether they do so after a rejection document too is not documented.",
+        None => "",
+    };
     is_failure.then(|| {
-        "iOS and iPadOS 18.2, macOS 15.2, visionOS 2.2 and later then ask Apple: if the domain is verified in Apple \
+        format!(
+            "iOS and iPadOS 18.2, macOS 15.2, visionOS 2.2 and later then ask Apple: if the domain is verified in Apple \
          Business Manager or Apple School Manager and an MDM server is assigned there for this kind of device, \
-         enrollment goes on with that one. Earlier versions fail."
-            .to_owned()
+         enrollment goes on with that one. Earlier versions fail.{after_rejection}"
+        )
     })
 }
 
@@ -87,6 +94,9 @@ fn authentication_required(answer: &Answer) -> Fault {
 }
 
 fn rejection(answer: &Answer) -> Option<Fault> {
+    if answer.status != StatusCode::FORBIDDEN {
+        return None;
+    }
     let document: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     if document.get("code")?.as_str()? != REJECTION {
         return None;
@@ -95,15 +105,25 @@ fn rejection(answer: &Answer) -> Option<Fault> {
     let message = message
         .map(|text| format!(" Its message: “{}”", quoted(text)))
         .unwrap_or_default();
+    let content_type = match answer.header("content-type") {
+        Some(value) if value.to_ascii_lowercase().starts_with("application/json") => String::new(),
+        other => format!(
+            " Its Content-Type is {}, not application/json: devices may not read it.",
+            other.as_deref().unwrap_or("missing")
+        ),
+    };
     Some(
         Fault::new(
             Code::Rejected,
-            format!("403 with Apple's rejection document: the server answers, and refuses this user or device by design.{message}"),
+            format!(
+                "403 with Apple's rejection document: the server answers, and refuses this user or device by \
+                 design.{message}{content_type}"
+            ),
         )
         .expected(EXPECTED)
         .remedy(
             "Nothing, if that is meant. If not, whoever sets the policy of the discovery service lets this user and \
-             model family enroll; try again with --user and --model-family of a device that should.",
+             model family enroll; look again as a user and a model family that should.",
         )
         .devices("All; iOS and iPadOS 17.5, macOS 14.5, visionOS 1.2 and later show the message."),
     )

@@ -7,84 +7,16 @@ use http::Method;
 use tokio::net::TcpStream;
 
 use super::{
-    Request, base_url,
+    Request, answered,
     compare::{self, Said},
-    content,
-    document::{self, Document},
-    exchange::Answer,
     journey::{Home, Journey, follow, travel},
     line::{self, Line, Lines, Secured, Unconnected},
     names, refused,
-    report::{Code, End, Fault, Report, Stage, Step},
-    status,
+    report::{Code, End, Fault, Stage},
     target::{Target, device_query},
+    telling::Telling,
 };
-use crate::{dns::Failure, outbound::Outbound};
-
-/// What is told, and to whom.
-pub struct Telling<'a> {
-    report: Report,
-    on_step: &'a mut (dyn FnMut(&Step) + Send),
-}
-
-impl<'a> Telling<'a> {
-    pub fn new(hostname: &str, on_step: &'a mut (dyn FnMut(&Step) + Send)) -> Self {
-        let report = Report {
-            ok: false,
-            hostname: hostname.to_owned(),
-            url: String::new(),
-            steps: Vec::new(),
-            hops: Vec::new(),
-            fallback: None,
-            end: None,
-        };
-        Self { report, on_step }
-    }
-
-    /// The walk did not come to its end.
-    pub fn out_of_time(&mut self) {
-        let stage = match self.report.steps.last().map(|step| step.step) {
-            None => Stage::Dns,
-            Some(Stage::Dns) => Stage::Connect,
-            Some(Stage::Connect) => Stage::Tls,
-            Some(Stage::Tls) => Stage::Http,
-            // A device has its answer, or its failure.
-            Some(_) => return,
-        };
-        self.wrong(
-            stage,
-            Fault::new(Code::ResponseTooSlow, "The probe was ended here: it took too long."),
-        );
-    }
-
-    /// A device succeeds if it gets a document and nothing stops it.
-    pub fn finish(mut self) -> Report {
-        let has_document = self.report.steps.iter().any(|step| step.step == Stage::Document);
-        let is_stopped = self.report.steps.iter().any(|step| step.stops_devices);
-        self.report.ok = has_document && !is_stopped;
-        self.report
-    }
-
-    fn fine(&mut self, stage: Stage, detail: impl AsRef<str>) {
-        self.tell(Step::fine(stage, detail));
-    }
-
-    fn wrong(&mut self, stage: Stage, fault: Fault) {
-        self.tell(Step::wrong(stage, fault));
-    }
-
-    fn tell(&mut self, step: Step) {
-        (self.on_step)(&step);
-        self.report.steps.push(step);
-    }
-
-    fn tell_result(&mut self, stage: Stage, result: Result<String, Fault>) {
-        match result {
-            Ok(detail) => self.fine(stage, detail),
-            Err(fault) => self.wrong(stage, fault),
-        }
-    }
-}
+use crate::outbound::Outbound;
 
 /// What was found out at the address that is looked at closely.
 struct Best {
@@ -120,7 +52,7 @@ pub async fn walk(lines: Lines<'_>, request: &Request, telling: &mut Telling<'_>
         status: answer.status.as_u16(),
         body: answer.body.clone(),
     });
-    tell_answer(lines, &journey, telling).await;
+    answered::tell(lines, &journey, telling).await;
     if !request.is_brief {
         tell_comparisons(lines, &home, &target, &journey, telling).await;
     }
@@ -179,7 +111,7 @@ async fn answers(lines: Lines<'_>, ways: &[Line], target: &Target, telling: &mut
     all.sort_by_key(|one| Reverse(one.said.rank()));
     if let [_, _, ..] = ways {
         let told = compare_addresses(lines, &mut all, target).await;
-        telling.tell_result(Stage::Connect, told);
+        telling.result(Stage::Connect, told);
     }
     all.into_iter().next()
 }
@@ -281,96 +213,6 @@ fn nothing_known() -> Fault {
     Fault::new(Code::Undetermined, "There was no answer, and why can't be told.")
 }
 
-/// Status, content type and document.
-async fn tell_answer(lines: Lines<'_>, journey: &Journey, telling: &mut Telling<'_>) {
-    let answer = match &journey.end {
-        Ok(answer) => answer,
-        Err(fault) => {
-            return telling.wrong(Stage::Http, fault.clone());
-        }
-    };
-    if let Some(fault) = status::fault(answer) {
-        telling.report.fallback = status::fallback(answer);
-        return telling.wrong(Stage::Http, journey.told(fault));
-    }
-    telling.fine(Stage::Http, arrived(journey, answer));
-    let wrong_type = content::fault(answer);
-    let is_page = wrong_type
-        .as_ref()
-        .is_some_and(|fault| matches!(fault.code, Code::HtmlPage | Code::HtmlRedirect));
-    match wrong_type {
-        Some(fault) => telling.wrong(Stage::ContentType, journey.told(fault)),
-        None => telling.fine(
-            Stage::ContentType,
-            format!("Content-Type: {}.", answer.header("content-type").unwrap_or_default()),
-        ),
-    }
-    // What a web page is not needs no second word.
-    if !is_page {
-        tell_document(lines, answer, telling).await;
-    }
-}
-
-fn arrived(journey: &Journey, answer: &Answer) -> String {
-    let line = answer.status_line();
-    match (journey.hops.len() - 1, &journey.place) {
-        (1, Some(place)) => format!("{line}, after a redirect to {place}."),
-        (count, Some(place)) => format!("{line}, after {count} redirects, the last to {place}."),
-        _ => format!("{line}."),
-    }
-}
-
-async fn tell_document(lines: Lines<'_>, answer: &Answer, telling: &mut Telling<'_>) {
-    let document = match document::read(answer) {
-        Ok(document) => document,
-        Err(fault) => return telling.wrong(Stage::Document, fault),
-    };
-    if let Some(vendor) = document.base.other_form {
-        return telling.wrong(Stage::Document, base_url::other_form(&document.base, vendor));
-    }
-    let told = resolves(lines, &document).await;
-    telling.tell_result(Stage::Document, told.map(|more| described(&document, &more)));
-}
-
-/// Whether the host of the `BaseURL` exists.
-async fn resolves(lines: Lines<'_>, document: &Document) -> Result<String, Fault> {
-    let host = &document.base.host;
-    let found = lines.probe.dns.addresses(host).await;
-    let sockets = names::sockets(&found, 443);
-    let failure = found.a.as_ref().err().max(found.aaaa.as_ref().err()).copied();
-    match (sockets.as_slice(), failure) {
-        ([], None | Some(Failure::NoSuchName | Failure::ServerFailure)) => Err(base_url::unresolvable(host, failure)),
-        ([], Some(failure)) => Err(base_url::not_looked_up(host, failure)),
-        (some, _)
-            if some
-                .iter()
-                .all(|address| lines.probe.outbound.permits(*address).is_err()) =>
-        {
-            Ok(format!(
-                " {host} has private addresses only: devices outside that network can't enroll."
-            ))
-        }
-        _ => Ok(String::new()),
-    }
-}
-
-fn described(document: &Document, more: &str) -> String {
-    let whose = match document.base.vendor {
-        crate::vendors::Vendor::Custom => String::new(),
-        vendor => format!(" ({})", vendor.name()),
-    };
-    let remark = document
-        .remark
-        .as_ref()
-        .map(|remark| format!(" {remark}"))
-        .unwrap_or_default();
-    format!(
-        "One server{whose}: {} at {}.{more}{remark}",
-        document.enrollment.version(),
-        document.base.url
-    )
-}
-
 /// HEAD, and the request without a query.
 async fn tell_comparisons(
     lines: Lines<'_>,
@@ -402,9 +244,9 @@ async fn tell_comparisons(
     };
     let (head, without) = tokio::join!(ask_head, ask_bare);
     if let (Some(head), Ok(get)) = (&head, &with_query.end) {
-        telling.tell_result(Stage::Head, compare::head(get, head));
+        telling.result(Stage::Head, compare::head(get, head));
     }
     if let Some(told) = compare::query(with_query, without.as_ref()) {
-        telling.tell_result(Stage::Query, told);
+        telling.result(Stage::Query, told);
     }
 }
