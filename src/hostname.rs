@@ -18,47 +18,7 @@ pub struct Hostname(Arc<str>);
 impl Hostname {
     /// Parses what a person typed: any case, Unicode or A-labels, with or without a trailing dot.
     pub fn parse(input: &str) -> Result<Self, HostnameError> {
-        let name = input.strip_suffix('.').unwrap_or(input);
-        if name.is_empty() {
-            return Err(HostnameError::Empty);
-        }
-        if is_ip_address(name) {
-            return Err(HostnameError::IpAddress);
-        }
-        if name.contains('*') {
-            return Err(HostnameError::Wildcard);
-        }
-        if name.contains('_') {
-            return Err(HostnameError::Underscore);
-        }
-        if let Some(found) = name
-            .chars()
-            .find(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.'))
-        {
-            return Err(HostnameError::Character(found));
-        }
-        let ascii = Uts46::new()
-            .to_ascii(
-                name.as_bytes(),
-                AsciiDenyList::STD3,
-                Hyphens::CheckFirstLast,
-                DnsLength::Ignore,
-            )
-            .map_err(|_| HostnameError::NotIdna)?;
-        Self::from_a_labels(&ascii)
-    }
-
-    fn from_a_labels(name: &str) -> Result<Self, HostnameError> {
-        if name.len() > MAX_LENGTH {
-            return Err(HostnameError::TooLong);
-        }
-        if name.split('.').any(|label| label.is_empty() || label.len() > 63) {
-            return Err(HostnameError::LabelLength);
-        }
-        // Unicode dots and digits become ASCII ones only here: look again.
-        if is_ip_address(name) {
-            return Err(HostnameError::IpAddress);
-        }
+        let name = any(input)?;
         if !name.contains('.') {
             return Err(HostnameError::SingleLabel);
         }
@@ -80,6 +40,53 @@ impl Hostname {
             .strip_suffix(other)
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
+}
+
+/// Parses any hostname, also one that nobody may register: A-labels, lower case, no trailing dot.
+pub fn any(input: &str) -> Result<String, HostnameError> {
+    let name = input.strip_suffix('.').unwrap_or(input);
+    if name.is_empty() {
+        return Err(HostnameError::Empty);
+    }
+    if is_ip_address(name) {
+        return Err(HostnameError::IpAddress);
+    }
+    if name.contains('*') {
+        return Err(HostnameError::Wildcard);
+    }
+    if name.contains('_') {
+        return Err(HostnameError::Underscore);
+    }
+    if let Some(found) = name
+        .chars()
+        .find(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.'))
+    {
+        return Err(HostnameError::Character(found));
+    }
+    let ascii = Uts46::new()
+        .to_ascii(
+            name.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::CheckFirstLast,
+            DnsLength::Ignore,
+        )
+        .map_err(|_| HostnameError::NotIdna)?;
+    check_length(&ascii)?;
+    // Unicode dots and digits become ASCII ones only here: look again.
+    if is_ip_address(&ascii) {
+        return Err(HostnameError::IpAddress);
+    }
+    Ok(ascii.into_owned())
+}
+
+fn check_length(name: &str) -> Result<(), HostnameError> {
+    if name.len() > MAX_LENGTH {
+        return Err(HostnameError::TooLong);
+    }
+    if name.split('.').any(|label| label.is_empty() || label.len() > 63) {
+        return Err(HostnameError::LabelLength);
+    }
+    Ok(())
 }
 
 /// Dotted or not: `127.0.0.1`, `2130706433`, `0x7f.1` are all addresses to a resolver
@@ -189,6 +196,20 @@ mod tests {
             ("contoso\u{202e}.com", HostnameError::NotIdna),
         ] {
             assert_eq!(Hostname::parse(input), Err(expected), "{input}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_nobody_may_register_is_a_hostname_still() {
+        for (input, expected) in [
+            ("LOCALHOST", Ok("localhost")),
+            ("co.uk.", Ok("co.uk")),
+            ("Bücher.example", Ok("xn--bcher-kva.example")),
+            ("127.1", Err(HostnameError::IpAddress)),
+            ("a_b.example", Err(HostnameError::Underscore)),
+            ("a..b", Err(HostnameError::LabelLength)),
+        ] {
+            assert_eq!(any(input).as_deref(), expected.as_ref().copied(), "{input}");
         }
     }
 

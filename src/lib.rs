@@ -22,6 +22,8 @@ pub mod config;
 pub mod demo;
 // The hot path: what a device asks, and what it is told.
 pub mod discovery;
+// Asks DNS.
+pub mod dns;
 // The registry of hostnames and MDM servers.
 pub mod domains;
 // Frames in a file.
@@ -36,8 +38,12 @@ pub mod jobs;
 pub mod keyring;
 // The ops listener: health and metrics.
 pub mod ops;
+// Connections to addresses that somebody else chose.
+pub mod outbound;
 // The database: pool, migrations, and the server itself when none is given.
 pub mod postgres;
+// What would a device get: the whole way, from outside.
+pub mod probe;
 // From rows in the database to entries in memory.
 pub mod publisher;
 // What devices asked.

@@ -18,7 +18,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     match Arguments::parse().command.run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("signpost: {}", signpost::telemetry::one_line(&error));
             ExitCode::FAILURE

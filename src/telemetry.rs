@@ -18,6 +18,9 @@ const PRINT_REQUESTS: [&str; 8] = [
     "sqlx",
 ];
 
+/// What these warn of is what a stranger's DNS server sent, as many lines as it likes.
+const REPEAT_STRANGERS: [&str; 3] = ["hickory_net", "hickory_proto", "hickory_resolver"];
+
 /// Writes to standard error: for people if that is a terminal, else one JSON object a line.
 /// `filter` was checked when the settings were read. Call once.
 pub fn init(filter: &str) {
@@ -39,7 +42,11 @@ pub fn init(filter: &str) {
 
 fn is_discreet(metadata: &Metadata<'_>) -> bool {
     let library = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::WARN || !PRINT_REQUESTS.contains(&library)
+    match *metadata.level() {
+        _ if REPEAT_STRANGERS.contains(&library) => false,
+        Level::ERROR | Level::WARN => true,
+        _ => !PRINT_REQUESTS.contains(&library),
+    }
 }
 
 /// The gauges that are read when somebody looks.

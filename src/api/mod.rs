@@ -20,6 +20,7 @@ pub mod me;
 pub mod openapi;
 pub mod page;
 pub mod previews;
+pub mod probes;
 pub mod problem;
 pub mod rate_limit;
 pub mod request_id;
@@ -36,6 +37,7 @@ use sqlx::PgPool;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{domains::OwnHosts, sealed::Keyring};
+use probes::Probes;
 use problem::Problem;
 use rate_limit::RateLimits;
 
@@ -50,6 +52,7 @@ pub struct Api {
     /// As the world sees it.
     pub https_port: u16,
     pub limits: RateLimits,
+    pub probes: Probes,
 }
 
 /// Every operation, one line each. What is listed here is what OpenAPI shows. A path that could be read as
@@ -80,6 +83,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(domains::delete_domain)
             .service(previews::preview_domain)
             .service(setups::show_setup)
+            .service(probes::probe_domain)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
             .service(tokens::list_tokens)

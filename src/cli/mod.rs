@@ -3,8 +3,10 @@ mod check_config;
 mod demo;
 mod domain;
 mod org;
+mod paper;
+mod probe;
 
-use std::future::Future;
+use std::{future::Future, process::ExitCode};
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -35,14 +37,17 @@ pub enum Command {
     /// Domains of all organisations
     #[command(subcommand)]
     Domain(domain::DomainCommand),
+    /// What would a device get? Looks at any domain, from here
+    Probe(probe::Arguments),
     /// Fill the database with example data
     Demo,
 }
 
 impl Command {
     /// Runs to its end. The error is to be shown in one line.
-    pub fn run(self) -> Result<()> {
+    pub fn run(self) -> Result<ExitCode> {
         match self {
+            Self::Probe(arguments) => return Ok(probe::run(&arguments)),
             Self::Serve { demo } => {
                 let settings = settings()?;
                 telemetry::init(&settings.log);
@@ -63,6 +68,7 @@ impl Command {
             }
             Self::Demo => with_installation(async |settings, installation| demo::run(settings, installation).await),
         }
+        .map(|()| ExitCode::SUCCESS)
     }
 }
 

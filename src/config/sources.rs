@@ -66,6 +66,16 @@ impl Sources {
         Self::from(std::env::vars_os(), file.as_deref())
     }
 
+    /// Whether people want no colours (<https://no-color.org>).
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
+    #[must_use]
+    pub fn no_color() -> bool {
+        std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+    }
+
     /// The same from given texts, for tests.
     pub fn from(
         environment: impl Iterator<Item = (OsString, OsString)>,

@@ -30,13 +30,16 @@ use running::StopOnDrop;
 use serving::Serving;
 
 use crate::{
-    api::{Api, rate_limit::RateLimits},
+    api::{Api, probes::Probes, rate_limit::RateLimits},
     certificates::obtain::Obtainer,
     config::{Certificates, Settings},
     discovery::front_door::FrontDoor,
+    dns::Dns,
     domains::OwnHosts,
     jobs,
     ops::Ops,
+    outbound::Outbound,
+    probe::{Limits, Probe, Trust},
     publisher::{Publisher, snapshot::Snapshot},
     request_log::{shipper::Shipper, spool::Spool},
     tasks::Tasks,
@@ -112,6 +115,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         edge_host: settings.edge_host.to_string(),
         https_port: settings.public_https_port,
         limits: RateLimits::default(),
+        probes: Probes::new(probe(settings)?, settings.public_https_port),
     });
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
@@ -173,6 +177,20 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         addresses,
         discovery,
         resolver,
+    })
+}
+
+/// Looks at domains from outside, and believes our own CA where that signs their certificates.
+fn probe(settings: &Settings) -> Result<Probe> {
+    let own = match settings.certificates {
+        Certificates::Internal => Some(std::fs::read(ca_file(&settings.state_dir))?),
+        Certificates::Acme => None,
+    };
+    Ok(Probe {
+        dns: Dns::new(&settings.dns_servers)?,
+        outbound: Outbound::new(settings.outbound_allow.clone(), vec![settings.public_https_port]),
+        trust: Trust::new(own.as_deref())?,
+        limits: Limits::default(),
     })
 }
 

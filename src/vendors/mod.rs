@@ -22,7 +22,7 @@ pub use document::DocumentError;
 pub use hosts::HostError;
 pub use kinds::{Choice, Kind};
 pub use parameters::{Parameter, ParameterError};
-pub use recognition::recognise;
+pub use recognition::{owner_of_host, recognise};
 pub use server::{Answer, Server, configure};
 pub use templates::{Description, Template};
 

@@ -2,7 +2,7 @@
 
 use super::base_urls::{self, BaseUrl};
 use super::document::{self, DocumentError};
-use super::{Server, Vendor, configure};
+use super::{Kind, Parameter, Server, Vendor, configure};
 use serde_json::{Map, Value};
 
 /// The server that answers as `document` does: the vendor's where a template matches, else [`Vendor::Custom`].
@@ -18,6 +18,17 @@ pub fn recognise(document: &str) -> Result<Server, DocumentError> {
         vendor: vendor.name(),
         errors,
     })
+}
+
+/// The vendor whose service alone has this host. The hosts of a vendor's customers tell nothing of the kind.
+pub fn owner_of_host(host: &str) -> Option<Vendor> {
+    let is_choice = |parameter: &Parameter| match &parameter.kind {
+        Kind::Enum { choices, .. } => choices.iter().any(|choice| choice.in_url == host),
+        _ => false,
+    };
+    Vendor::ALL
+        .into_iter()
+        .find(|vendor| vendor.description().parameters.iter().any(is_choice))
 }
 
 fn custom(base_url: BaseUrl) -> Map<String, Value> {
@@ -143,6 +154,14 @@ mod tests {
                 base_url: base_url.to_owned(),
             };
             assert_eq!((server.vendor(), server.answer()), (Vendor::Custom, &answer));
+        }
+    }
+
+    #[test]
+    fn a_host_of_a_vendors_own_service_tells_whose_it_is() {
+        assert_eq!(owner_of_host("manage.microsoft.us"), Some(Vendor::Intune));
+        for host in ["microsoft.com", "contoso.jamfcloud.com", "mdm.contoso.com", ""] {
+            assert_eq!(owner_of_host(host), None, "{host}");
         }
     }
 

@@ -76,6 +76,11 @@ pub(super) enum Form {
 }
 
 impl Template {
+    /// The URL with `{parameter}` where a value belongs.
+    pub fn pattern(&self) -> &'static str {
+        self.pattern
+    }
+
     pub(super) fn fill(&self, values: &Values) -> Answer {
         let url = self.url(values);
         match self.form {

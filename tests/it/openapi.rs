@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::app::{JSON, Msp, TestApp, raw};
 
-const OPERATIONS: usize = 27;
+const OPERATIONS: usize = 28;
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 struct Operation {
@@ -184,7 +184,7 @@ async fn a_stranger_gets_404_before_the_body_is_read_and_changes_nothing(pool: P
             called.insert(operation.name());
         }
     }
-    assert_eq!(called.len(), 12, "{called:?}");
+    assert_eq!(called.len(), 13, "{called:?}");
     assert_eq!(msp.get("/domains").await.text, before);
     for path in [
         format!("/clients/{}", owned.client),
