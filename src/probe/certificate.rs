@@ -124,7 +124,7 @@ fn no_path(missing: &Missing, name: &str, fetched: Fetched) -> Fault {
     };
     match (fetched, &missing.issuer_url) {
         (Fetched::CompletesChain, _) => incomplete("With it, fetched from where the chain says, all is well."),
-        (Fetched::No, Some(_)) if !missing.ends_in_root => {
+        (Fetched::No, Some(_)) if !missing.ends_in_root && !missing.is_namesake => {
             incomplete("It could not be fetched from here to make sure that it leads to a public authority.")
         }
         _ => unknown_issuer(missing, &issuer, name),
@@ -132,12 +132,18 @@ fn no_path(missing: &Missing, name: &str, fetched: Fetched) -> Fault {
 }
 
 fn unknown_issuer(missing: &Missing, issuer: &str, name: &str) -> Fault {
-    let (why, or) = match missing.ends_in_root {
-        true => (
+    let (why, or) = match missing {
+        Missing { is_namesake: true, .. } => (
+            format!(
+                "It says that {issuer} issued it; there is a trusted authority of that name, but another has signed"
+            ),
+            "",
+        ),
+        Missing { ends_in_root: true, .. } => (
             format!("Its chain ends in the root {issuer}, which is no public authority"),
             "",
         ),
-        false => (
+        _ => (
             format!(
                 "It is issued by {issuer}, which is no root that devices trust, and whose certificate was not sent"
             ),

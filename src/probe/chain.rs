@@ -67,6 +67,8 @@ pub struct Missing {
     pub issuer: String,
     /// Whether that is itself: then its root is not one that is believed.
     pub ends_in_root: bool,
+    /// Whether a root of this name is believed, and has not signed it.
+    pub is_namesake: bool,
     /// How many certificates were sent.
     pub sent: usize,
     /// Where the last certificate says that its issuer's lies.
@@ -103,8 +105,9 @@ pub fn judge(trust: &Trust, chain: &[CertificateDer<'_>], name: &str, now: DateT
         };
         match error {
             _ if is_self_issued(leaf) => flaws.push(Flaw::SelfSigned),
-            CertificateError::UnknownIssuer => flaws.push(Flaw::NoPath(missing(&parsed))),
+            CertificateError::UnknownIssuer => flaws.push(Flaw::NoPath(missing(&parsed, false))),
             _ if flaws.iter().any(is_explained) => {}
+            CertificateError::BadSignature => flaws.push(Flaw::NoPath(missing(&parsed, true))),
             error => flaws.push(Flaw::Unverified(error.to_string())),
         }
     } else {
@@ -201,7 +204,7 @@ fn bits(number: &[u8]) -> usize {
 }
 
 /// Climbs from issuer to issuer through what was sent, in whatever order.
-fn missing(chain: &[X509Certificate<'_>]) -> Missing {
+fn missing(chain: &[X509Certificate<'_>], is_namesake: bool) -> Missing {
     let mut seen = HashSet::new();
     let mut last = &chain[0];
     while !is_self_issued(last) && seen.insert(last.subject().as_raw()) {
@@ -214,6 +217,7 @@ fn missing(chain: &[X509Certificate<'_>]) -> Missing {
     Missing {
         issuer: name_of(last.issuer()),
         ends_in_root: is_self_issued(last),
+        is_namesake,
         sent: chain.len(),
         issuer_url: issuer_url(last),
     }

@@ -191,7 +191,7 @@ impl NoAnswer {
                 "Its headers are more than {MAX_HEADERS}, or larger than {} KiB.",
                 MAX_HEADER_BYTES / 1024
             )),
-            Self::Unreadable(why) => unreadable(&format!("{}.", quoted(why))),
+            Self::Unreadable(why) => unreadable(&format!("Where it is read: {}.", quoted(why))),
         }
     }
 }

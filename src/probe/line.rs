@@ -164,7 +164,7 @@ impl Lines<'_> {
             let Some(missing) = missing else {
                 return Fetched::CompletesChain;
             };
-            if missing.ends_in_root {
+            if missing.ends_in_root || missing.is_namesake {
                 return Fetched::LeadsNowhere;
             }
             let Some(issuer) = self.fetch(missing.issuer_url.as_deref()).await else {

@@ -17,6 +17,7 @@ mod hosts;
 mod imports;
 mod openapi;
 mod outage;
+mod probe;
 mod process;
 mod registry;
 mod request_log;
