@@ -16,7 +16,7 @@ impl WebServer {
         let config = format!(
             "daemon off; master_process off; pid {{dir}}/pid; error_log stderr;\n\
              events {{ worker_connections 64; }}\n\
-             http {{\n\
+             http {{ default_type application/json; server_names_hash_bucket_size 128;\n\
              access_log off; client_body_temp_path {{dir}}/1; proxy_temp_path {{dir}}/2; fastcgi_temp_path {{dir}}/3;\n\
              uwsgi_temp_path {{dir}}/4; scgi_temp_path {{dir}}/5;\n\
              {http}\n}}\n"
