@@ -51,6 +51,8 @@ pub struct Api {
     pub edge_host: String,
     /// As the world sees it.
     pub https_port: u16,
+    /// The file with our own CA's root, on trial.
+    pub trial_root: Option<String>,
     pub limits: RateLimits,
     pub probes: Probes,
 }

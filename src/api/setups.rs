@@ -106,6 +106,7 @@ pub async fn show_setup(
         host: &api.edge_host,
         https_port: api.https_port,
         addresses: &api.edge_addresses,
+        trial_root: api.trial_root.as_deref(),
     };
     let setup = setup::setup(&domain.hostname, proof, edge, connection);
     Ok(web::Json(SetupBody {

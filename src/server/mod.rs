@@ -114,6 +114,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         edge_addresses: settings.edge_addresses.clone(),
         edge_host: settings.edge_host.to_string(),
         https_port: settings.public_https_port,
+        trial_root: trial_root(settings),
         limits: RateLimits::default(),
         probes: Probes::new(probe(settings)?, settings.public_https_port),
     });
@@ -238,4 +239,10 @@ async fn keep_database(installation: Arc<Installation>, cancel: CancellationToke
 #[must_use]
 pub fn ca_file(state_dir: &Path) -> std::path::PathBuf {
     state_dir.join("ca.pem")
+}
+
+/// The same as the machine's other programs find it; none if certificates are a public authority's.
+fn trial_root(settings: &Settings) -> Option<String> {
+    let file = std::path::absolute(ca_file(&settings.state_dir)).ok()?;
+    (settings.certificates == Certificates::Internal).then(|| file.display().to_string())
 }
