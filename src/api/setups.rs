@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     accounts::{Actor, Permission},
-    domains::{Connection, ownership},
+    domains::{Connection, Domain, ownership},
     setup::{self, Edge, Record, Snippet},
 };
 
@@ -101,22 +101,28 @@ pub async fn show_setup(
     let wanted = params.0.connection.as_deref().map(parse).transpose()?;
     let domain = find(&mut *api.pool.acquire().await?, &scope, &key).await?;
     let connection = wanted.unwrap_or(domain.connection);
-    let proof = ownership::record_value(&domain.ownership_key, &domain.hostname);
-    let expected = &api.checker.expected;
-    let edge = Edge {
-        host: &expected.edge_host,
-        https_port: expected.edge_port,
-        addresses: &expected.addresses,
-        trial_root: api.trial_root.as_deref(),
-    };
-    let setup = setup::setup(&domain.hostname, proof, edge, connection);
-    Ok(web::Json(SetupBody {
-        hostname: domain.hostname,
-        connection: connection.as_str(),
-        records: setup.records.into_iter().map(record).collect(),
-        target: setup.target,
-        snippets: setup.snippets.into_iter().map(snippet).collect(),
-    }))
+    Ok(web::Json(SetupBody::new(&api, &domain, connection)))
+}
+
+impl SetupBody {
+    pub(super) fn new(api: &Api, domain: &Domain, connection: Connection) -> Self {
+        let proof = ownership::record_value(&domain.ownership_key, &domain.hostname);
+        let expected = &api.checker.expected;
+        let edge = Edge {
+            host: &expected.edge_host,
+            https_port: expected.edge_port,
+            addresses: &expected.addresses,
+            trial_root: api.trial_root.as_deref(),
+        };
+        let setup = setup::setup(&domain.hostname, proof, edge, connection);
+        Self {
+            hostname: domain.hostname.clone(),
+            connection: connection.as_str(),
+            records: setup.records.into_iter().map(record).collect(),
+            target: setup.target,
+            snippets: setup.snippets.into_iter().map(snippet).collect(),
+        }
+    }
 }
 
 fn parse(text: &str) -> Result<Connection, Problem> {

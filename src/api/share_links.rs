@@ -16,6 +16,7 @@ use super::{
     domains::find,
     page::{Page, PageParams, Params},
     problem::Problem,
+    setups::SetupBody,
 };
 use crate::{
     accounts::{Actor, Permission},
@@ -175,6 +176,8 @@ struct Shared {
     ownership: Ownership,
     dns: Dns,
     certificate: SharedCertificate,
+    /// The records to add, and the lines for the domain's own web server.
+    setup: SetupBody,
     expires_at: DateTime<Utc>,
 }
 
@@ -185,7 +188,7 @@ struct SharedCertificate {
 }
 
 impl Shared {
-    fn new(domain: DomainBody, expires_at: DateTime<Utc>) -> Self {
+    fn new(domain: DomainBody, setup: SetupBody, expires_at: DateTime<Utc>) -> Self {
         Self {
             hostname: domain.hostname,
             connection: domain.connection,
@@ -197,6 +200,7 @@ impl Shared {
                 state: domain.certificate.state,
                 not_after: domain.certificate.not_after,
             },
+            setup,
             expires_at,
         }
     }
@@ -238,8 +242,7 @@ async fn shared(api: &Api, token: &str) -> Result<Shared, Problem> {
         ShareLinkError::NotFound => nothing(),
         other => other.into(),
     })?;
-    Ok(Shared::new(
-        DomainBody::new(domain, &api.checker.expected, now),
-        expires_at,
-    ))
+    let setup = SetupBody::new(api, &domain, domain.connection);
+    let domain = DomainBody::new(domain, &api.checker.expected, now);
+    Ok(Shared::new(domain, setup, expires_at))
 }

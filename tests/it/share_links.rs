@@ -117,6 +117,16 @@ async fn whoever_has_the_link_sees_this_domain_and_nothing_else(pool: PgPool) {
         ".ownership.record.type",
         ".ownership.record.value",
         ".ownership.verified_at",
+        ".setup",
+        ".setup.connection",
+        ".setup.hostname",
+        ".setup.records",
+        ".setup.records[].name",
+        ".setup.records[].purpose",
+        ".setup.records[].type",
+        ".setup.records[].value",
+        ".setup.snippets",
+        ".setup.target",
         ".status",
     ];
     assert_eq!(found, expected.map(ToOwned::to_owned).into());
