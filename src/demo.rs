@@ -127,7 +127,14 @@ async fn register(
     };
     domains::register(db, client, own, new).await?;
     if example.is_verified {
-        domains::verify(db, Operator::at_the_command_line(), &hostname, crate::clock::now()).await?;
+        domains::verify(
+            db,
+            Operator::at_the_command_line(),
+            &hostname,
+            None,
+            crate::clock::now(),
+        )
+        .await?;
     }
     Ok(())
 }

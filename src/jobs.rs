@@ -3,11 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::{api::idempotency, audit, publisher, request_log, tasks::Tasks};
+use crate::{
+    api::idempotency,
+    audit,
+    domains::checks::{self, Checker},
+    publisher, request_log,
+    tasks::Tasks,
+    telemetry,
+};
 
 /// Days for which requests are kept.
 const REQUESTS_KEPT: Days = Days::new(30);
@@ -121,6 +128,40 @@ pub async fn obtain_certificates(
             () = cancel.cancelled() => return,
             () = wanted.notified() => {}
             () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+}
+
+/// Looks at every domain that is due, at most [`checks::AT_ONCE`] at once: one that hangs keeps one place.
+pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Notify>, cancel: CancellationToken) {
+    const SWEEP: Duration = Duration::from_secs(2);
+    let mut looks = FuturesUnordered::new();
+    loop {
+        let free = checks::AT_ONCE - looks.len();
+        let mut are_more_due = false;
+        match checker.claim_due(free, crate::clock::now()).await {
+            Ok(claimed) => {
+                are_more_due = claimed.len() == free;
+                looks.extend(claimed.into_iter().map(|claimed| Box::pin(checker.check(claimed))));
+            }
+            Err(error) => tracing::warn!(error = telemetry::one_line(&error.into()), "domains are not looked at"),
+        }
+        let sweep = tokio::time::sleep(SWEEP);
+        tokio::pin!(sweep);
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = wanted.notified(), if looks.len() < checks::AT_ONCE => break,
+                () = &mut sweep, if looks.len() < checks::AT_ONCE => break,
+                Some(looked) = looks.next() => {
+                    if let Err(error) = looked {
+                        tracing::warn!(error = telemetry::one_line(&error.into()), "a look at a domain failed");
+                    }
+                    if are_more_due {
+                        break;
+                    }
+                }
+            }
         }
     }
 }

@@ -26,6 +26,8 @@ pub mod discovery;
 pub mod dns;
 // The registry of hostnames and MDM servers.
 pub mod domains;
+// Which Microsoft Entra tenant a domain belongs to.
+pub mod entra;
 // Frames in a file.
 pub mod frames;
 // A hostname, parsed once.
@@ -52,6 +54,8 @@ pub mod request_log;
 pub mod sealed;
 // The composition root.
 pub mod server;
+// What a domain's owner sets up.
+pub mod setup;
 // Long-running tasks.
 pub mod tasks;
 // Log lines and metrics.

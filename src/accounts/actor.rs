@@ -78,6 +78,8 @@ pub enum By {
     },
     /// Somebody at the command line of a node.
     Operator,
+    /// Nobody: what Signpost finds when it looks at a domain.
+    Signpost,
 }
 
 impl By {
@@ -86,6 +88,7 @@ impl By {
         match self {
             Self::Token { .. } => "token",
             Self::Operator => "operator",
+            Self::Signpost => "signpost",
         }
     }
 
@@ -93,7 +96,7 @@ impl By {
     pub fn id(&self) -> Option<Uuid> {
         match self {
             Self::Token { id, .. } => Some(*id),
-            Self::Operator => None,
+            Self::Operator | Self::Signpost => None,
         }
     }
 
@@ -102,6 +105,7 @@ impl By {
         match self {
             Self::Token { name, .. } => name,
             Self::Operator => "operator",
+            Self::Signpost => "signpost",
         }
     }
 }
@@ -175,15 +179,27 @@ impl ClientScope {
     }
 }
 
-/// Proof that the caller stands at the command line of a node, and may act for any organisation.
+/// Proof that the caller may act for any organisation: somebody at the command line of a node, or Signpost itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Operator(());
+pub struct Operator(Hand);
+
+#[derive(Clone, Copy, Debug)]
+enum Hand {
+    CommandLine,
+    Checks,
+}
 
 impl Operator {
     /// Whoever can start a command with the secret key file and the database is an operator.
     #[must_use]
     pub fn at_the_command_line() -> Self {
-        Self(())
+        Self(Hand::CommandLine)
+    }
+
+    /// The looks at every domain, whoever registered it.
+    #[must_use]
+    pub fn checking() -> Self {
+        Self(Hand::Checks)
     }
 
     #[must_use]
@@ -191,7 +207,10 @@ impl Operator {
         Scope {
             organisation_id,
             client_id: None,
-            by: By::Operator,
+            by: match self.0 {
+                Hand::CommandLine => By::Operator,
+                Hand::Checks => By::Signpost,
+            },
         }
     }
 }

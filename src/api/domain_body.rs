@@ -1,37 +1,39 @@
 //! The JSON of a domain: what is stored, and what follows from it.
-use std::net::IpAddr;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domains::{
-    CertificateFacts, Connection, Domain, ownership,
+    CertificateFacts, Domain,
+    connection::{self, Expected, RecordCheck, Verdict},
+    next_action::{NextAction, next_action},
+    ownership,
     policy::Policy,
-    status::{next_action, status},
+    status::status,
+    warnings::{self, warnings},
 };
 
 #[derive(Serialize, ToSchema)]
 pub struct DomainBody {
     id: Uuid,
     #[schema(example = "contoso.com")]
-    hostname: String,
+    pub(super) hostname: String,
     client_id: Uuid,
     /// `direct`, `redirect` or `proxy`.
     #[schema(example = "direct")]
-    connection: &'static str,
+    pub(super) connection: &'static str,
     website_url: Option<String>,
     policy: Policy,
     /// `pending_ownership`, `pending_dns`, `pending_certificate`, `active`, `attention` or `suspended`.
     #[schema(example = "active")]
-    status: &'static str,
+    pub(super) status: &'static str,
     /// What to do next; null when nothing is.
-    next_action: Option<NextActionBody>,
+    pub(super) next_action: Option<NextActionBody>,
     warnings: Vec<Warning>,
-    ownership: Ownership,
-    dns: Dns,
-    certificate: CertificateBody,
+    pub(super) ownership: Ownership,
+    pub(super) dns: Dns,
+    pub(super) certificate: CertificateBody,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -40,6 +42,9 @@ pub struct DomainBody {
 pub struct NextActionBody {
     #[schema(example = "add_ownership_record")]
     code: &'static str,
+    /// What made it necessary, by the names of the probe's codes; null when nothing did.
+    #[schema(example = "record_missing")]
+    cause: Option<String>,
     /// `client`, `msp` or `signpost`.
     #[schema(example = "client")]
     actor: &'static str,
@@ -49,6 +54,8 @@ pub struct NextActionBody {
 /// What works but looks wrong.
 #[derive(Serialize, ToSchema)]
 pub struct Warning {
+    /// `tenant_mismatch`, `check_undetermined` or `probe_failed`.
+    #[schema(example = "tenant_mismatch")]
     code: &'static str,
     message: String,
 }
@@ -56,6 +63,7 @@ pub struct Warning {
 #[derive(Serialize, ToSchema)]
 pub struct Ownership {
     verified_at: Option<DateTime<Utc>>,
+    /// When the record was last looked at and an answer came.
     checked_at: Option<DateTime<Utc>>,
     record: OwnershipRecord,
 }
@@ -69,13 +77,16 @@ pub struct OwnershipRecord {
     name: String,
     #[schema(example = "signpost-verification=Zm9vYmFyYmF6cXV4cXV1eGNvcmdl")]
     value: String,
+    /// What stood there when it was last looked at.
     observed: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct Dns {
     checked_at: Option<DateTime<Utc>>,
+    /// Whether devices reach us; null: not looked at yet, or no telling.
     ok: Option<bool>,
+    /// Those of a direct connection.
     records: Vec<DnsRecord>,
 }
 
@@ -85,10 +96,10 @@ pub struct DnsRecord {
     #[schema(example = "A")]
     kind: &'static str,
     name: String,
-    #[schema(value_type = Vec<String>, example = json!(["192.0.2.10"]))]
-    expected: Vec<IpAddr>,
-    #[schema(value_type = Vec<String>)]
-    observed: Vec<IpAddr>,
+    #[schema(example = json!(["192.0.2.10"]))]
+    expected: Vec<String>,
+    observed: Vec<String>,
+    /// Null: not looked at yet, or no answer.
     ok: Option<bool>,
 }
 
@@ -96,42 +107,23 @@ pub struct DnsRecord {
 pub struct CertificateBody {
     /// `none`, `valid` or `expired`.
     #[schema(example = "valid")]
-    state: &'static str,
+    pub(super) state: &'static str,
     issuer: Option<String>,
     not_before: Option<DateTime<Utc>>,
-    not_after: Option<DateTime<Utc>>,
+    pub(super) not_after: Option<DateTime<Utc>>,
     renews_at: Option<DateTime<Utc>>,
     last_error: Option<String>,
 }
 
 impl DomainBody {
     #[must_use]
-    pub fn new(domain: Domain, edge_addresses: &[IpAddr], now: DateTime<Utc>) -> Self {
-        let next_action = next_action(&domain, now).map(|action| NextActionBody {
-            code: action.code,
-            actor: action.who.as_str(),
-            message: action.message,
-        });
-        let record = OwnershipRecord {
-            kind: "TXT",
-            name: ownership::record_name(&domain.hostname),
-            value: ownership::record_value(&domain.ownership_key, &domain.hostname),
-            observed: Vec::new(),
-        };
+    pub fn new(domain: Domain, expected: &Expected, now: DateTime<Utc>) -> Self {
         Self {
-            status: status(&domain, now).as_str(),
-            next_action,
-            warnings: Vec::new(),
-            ownership: Ownership {
-                verified_at: domain.ownership_verified_at,
-                checked_at: None,
-                record,
-            },
-            dns: Dns {
-                checked_at: None,
-                ok: None,
-                records: dns_records(&domain, edge_addresses),
-            },
+            status: status(&domain, expected, now).as_str(),
+            next_action: next_action(&domain, expected, now).map(Into::into),
+            warnings: warnings(&domain, expected).into_iter().map(Into::into).collect(),
+            ownership: Ownership::new(&domain),
+            dns: Dns::new(&domain, expected),
             certificate: certificate(domain.certificate, domain.certificate_error, now),
             id: domain.id,
             hostname: domain.hostname,
@@ -145,25 +137,70 @@ impl DomainBody {
     }
 }
 
-/// What the domain's own records must be; only a direct connection needs any.
-fn dns_records(domain: &Domain, edge_addresses: &[IpAddr]) -> Vec<DnsRecord> {
-    if domain.connection != Connection::Direct {
-        return Vec::new();
+impl From<NextAction> for NextActionBody {
+    fn from(action: NextAction) -> Self {
+        Self {
+            code: action.code,
+            cause: action.cause,
+            actor: action.who.as_str(),
+            message: action.message,
+        }
     }
-    let record = |kind, is_of_kind: fn(&IpAddr) -> bool| {
-        let expected: Vec<IpAddr> = edge_addresses.iter().copied().filter(is_of_kind).collect();
-        (!expected.is_empty()).then(|| DnsRecord {
-            kind,
-            name: domain.hostname.clone(),
-            expected,
-            observed: Vec::new(),
-            ok: None,
-        })
-    };
-    [record("A", IpAddr::is_ipv4), record("AAAA", IpAddr::is_ipv6)]
-        .into_iter()
-        .flatten()
-        .collect()
+}
+
+impl From<warnings::Warning> for Warning {
+    fn from(warning: warnings::Warning) -> Self {
+        Self {
+            code: warning.code,
+            message: warning.message,
+        }
+    }
+}
+
+impl Ownership {
+    fn new(domain: &Domain) -> Self {
+        Self {
+            verified_at: domain.claim.verification.map(|verification| verification.at),
+            checked_at: domain.claim.proof.checked_at,
+            record: OwnershipRecord {
+                kind: "TXT",
+                name: ownership::record_name(&domain.hostname),
+                value: ownership::record_value(&domain.ownership_key, &domain.hostname),
+                observed: domain.seen.ownership_observed.clone(),
+            },
+        }
+    }
+}
+
+impl Dns {
+    fn new(domain: &Domain, expected: &Expected) -> Self {
+        let observation = domain.seen.observation.as_ref();
+        let verdict = connection::judge(domain.connection, &domain.hostname, observation, expected);
+        Self {
+            checked_at: domain.seen.connection_checked_at,
+            ok: verdict.and_then(|verdict| match verdict {
+                Verdict::Connected => Some(true),
+                Verdict::Wrong(_) => Some(false),
+                Verdict::Undetermined(_) => None,
+            }),
+            records: connection::records(domain.connection, &domain.hostname, observation, expected)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+        }
+    }
+}
+
+impl From<RecordCheck> for DnsRecord {
+    fn from(check: RecordCheck) -> Self {
+        Self {
+            kind: check.kind,
+            name: check.name,
+            expected: check.expected,
+            observed: check.observed,
+            ok: check.ok,
+        }
+    }
 }
 
 fn certificate(facts: Option<CertificateFacts>, last_error: Option<String>, now: DateTime<Utc>) -> CertificateBody {

@@ -30,7 +30,8 @@ pub struct DomainInput {
     /// An MDM server of the client, that the policy's default serves.
     #[serde(default)]
     server_id: Option<Uuid>,
-    /// The same, described; one with the same parameters is used again.
+    /// The same, described; one with the same parameters is used again. Of an Intune server `tenant_id` may be left
+    /// out: it is looked up by the hostname.
     #[serde(default, deserialize_with = "optional_object")]
     server: Option<ServerInput>,
     /// `direct` (the default), `redirect` or `proxy`.
@@ -61,6 +62,13 @@ enum ClientChoice {
 }
 
 impl DomainInput {
+    /// The domain and its server, if the tenant is to be looked up by the one for the other.
+    pub fn without_tenant(&mut self) -> Option<(Hostname, &mut ServerInput)> {
+        let hostname = Hostname::parse(&self.hostname).ok()?;
+        let server = self.server.as_mut().filter(|server| server.lacks_tenant())?;
+        Some((hostname, server))
+    }
+
     /// Registers it in `db`. Everything that can be said without the database is said at once.
     pub async fn register(self, db: &mut PgConnection, api: &Api, scope: &Scope) -> Result<Domain, Problem> {
         let server_id = self.server_id;

@@ -12,6 +12,7 @@ use super::{
     domain_input::DomainInput,
     page::{Page, Params, Window, invalid_parameter},
     problem::Problem,
+    tenants,
 };
 use crate::{
     accounts::{Actor, Permission, Scope},
@@ -80,13 +81,13 @@ pub async fn list_domains(
     let now = crate::clock::now();
     let mut db = api.pool.acquire().await?;
     let rows = list(&mut db, &scope, &filter, window, |domain| {
-        wanted.is_none_or(|wanted| status(domain, now) == wanted)
+        wanted.is_none_or(|wanted| status(domain, &api.checker.expected, now) == wanted)
     })
     .await?;
     Ok(web::Json(window.page(
         rows,
         |domain| domain.id,
-        |domain| DomainBody::new(domain, &api.edge_addresses, now),
+        |domain| DomainBody::new(domain, &api.checker.expected, now),
     )))
 }
 
@@ -124,7 +125,7 @@ async fn list(
     responses(
         (status = 201, body = DomainBody, example = json!(super::openapi::domain_example())),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, description = "No such client", body = Problem),
-        (status = 409, description = "Somebody has registered this hostname", body = Problem), (status = 422, body = Problem),
+        (status = 409, description = "The organisation has registered this hostname already", body = Problem), (status = 422, body = Problem),
     ),
 )]
 #[post("/domains")]
@@ -134,11 +135,13 @@ pub async fn create_domain(
     body: Body<DomainInput>,
 ) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::DomainsWrite)?;
-    let body = body.read().await?;
+    let mut body = body.read().await?;
+    tenants::fill_in(&api.entra, [&mut body]).await;
     let mut tx = api.pool.begin().await?;
     let domain = body.register(&mut tx, &api, &scope).await?;
     tx.commit().await?;
-    Ok(HttpResponse::Created().json(DomainBody::new(domain, &api.edge_addresses, crate::clock::now())))
+    api.check_wanted.notify_one();
+    Ok(HttpResponse::Created().json(DomainBody::new(domain, &api.checker.expected, crate::clock::now())))
 }
 
 /// Show a domain
@@ -161,7 +164,7 @@ pub async fn find_domain(
     let domain = find(&mut db, &scope, &key).await?;
     Ok(web::Json(DomainBody::new(
         domain,
-        &api.edge_addresses,
+        &api.checker.expected,
         crate::clock::now(),
     )))
 }
@@ -237,9 +240,10 @@ pub async fn update_domain(
     let domain = find_to_change(&mut tx, &scope, &key).await?;
     let domain = domains::update(&mut tx, &scope, &domain, change).await?;
     tx.commit().await?;
+    api.check_wanted.notify_one();
     Ok(web::Json(DomainBody::new(
         domain,
-        &api.edge_addresses,
+        &api.checker.expected,
         crate::clock::now(),
     )))
 }
@@ -257,7 +261,7 @@ pub async fn delete_domain(actor: Actor, api: web::Data<Api>, key: web::Path<Str
     let scope = actor.scope(Permission::DomainsWrite)?;
     let mut tx = api.pool.begin().await?;
     let domain = find(&mut tx, &scope, &key).await?;
-    domains::delete(&mut tx, &scope, &domain).await?;
+    domains::delete(&mut tx, &scope, &domain, crate::clock::now()).await?;
     tx.commit().await?;
     Ok(HttpResponse::NoContent().finish())
 }

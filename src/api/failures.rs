@@ -2,7 +2,8 @@
 use super::problem::{Code, Problem};
 use crate::{
     accounts::{AccessError, clients::ClientError, token::TokenError},
-    domains::DomainError,
+    domains::{DomainError, share_links::ShareLinkError},
+    entra::EntraError,
     input::FieldError,
     publisher::UnreadableRow,
     sealed::SealError,
@@ -26,7 +27,8 @@ impl From<DomainError> for Problem {
             DomainError::OwnHost(_) => Self::invalid(vec![FieldError::new("/hostname", &error)]),
             DomainError::NotFound | DomainError::ServerNotFound => Self::new(Code::NotFound, &error),
             DomainError::NoSuchServer(_) => Self::invalid(vec![FieldError::new("/policy", &error)]),
-            DomainError::ServerInUse => Self::new(Code::Conflict, &error),
+            DomainError::ServerInUse | DomainError::SeveralClaims(_) => Self::new(Code::Conflict, &error),
+            DomainError::Busy => Self::rate_limited(10),
             DomainError::Stored(_) => Self::internal(&error),
             DomainError::Database(source) => Self::database(source),
         }
@@ -54,6 +56,30 @@ impl From<TokenError> for Problem {
             TokenError::TooMany => Self::new(Code::Conflict, &error),
             TokenError::Database(source) => Self::database(source),
         }
+    }
+}
+
+impl From<ShareLinkError> for Problem {
+    fn from(error: ShareLinkError) -> Self {
+        match error {
+            ShareLinkError::NotFound => Self::new(Code::NotFound, &error),
+            ShareLinkError::TooMany => Self::new(Code::Conflict, &error),
+            ShareLinkError::Domain(error) => error.into(),
+            ShareLinkError::Database(source) => Self::database(&source),
+        }
+    }
+}
+
+impl From<EntraError> for Problem {
+    fn from(error: EntraError) -> Self {
+        let seconds = match &error {
+            EntraError::Away(..) | EntraError::Unreadable(_) => 10,
+            EntraError::Busy => 1,
+        };
+        tracing::warn!(%error, "a tenant could not be looked up");
+        let detail =
+            "Microsoft Entra gave no answer that can be used. Try again shortly, or give the tenant ID yourself.";
+        Self::new(Code::EntraUnavailable, detail).retry_after(seconds)
     }
 }
 

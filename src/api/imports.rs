@@ -10,6 +10,7 @@ use super::{
     body::{Body, located},
     domain_input::DomainInput,
     problem::{InvalidField, Problem},
+    tenants,
 };
 use crate::{
     accounts::{Actor, Permission, Scope},
@@ -87,10 +88,12 @@ pub async fn import_domains(
             format_args!("at most {MAX_ROWS} rows in one call"),
         )]));
     }
+    let mut rows: Vec<_> = import.rows.into_iter().enumerate().map(Row::parse).collect();
+    tenants::fill_in(&api.entra, rows.iter_mut().filter_map(|row| row.input.as_mut().ok())).await;
     let mut tx = api.pool.begin().await?;
-    let mut data = Vec::with_capacity(import.rows.len());
-    for (row, value) in import.rows.into_iter().enumerate() {
-        data.push(register_row(&mut tx, &api, &scope, row, value).await?);
+    let mut data = Vec::with_capacity(rows.len());
+    for row in rows {
+        data.push(register_row(&mut tx, &api, &scope, row).await?);
     }
     let failed = data.iter().filter(|result| !result.ok).count();
     if import.dry_run {
@@ -110,16 +113,31 @@ pub async fn import_domains(
     }))
 }
 
+/// One row as it was given.
+struct Row {
+    /// Counted from 0.
+    number: usize,
+    hostname: Option<String>,
+    input: Result<DomainInput, FieldError>,
+}
+
+impl Row {
+    fn parse((number, value): (usize, serde_json::Value)) -> Self {
+        let hostname = value.get("hostname").and_then(|text| text.as_str());
+        Self {
+            number,
+            hostname: hostname.map(ToOwned::to_owned),
+            input: serde_path_to_error::deserialize(value)
+                .map(|Object(input)| input)
+                .map_err(located),
+        }
+    }
+}
+
 /// In a savepoint: a row that fails leaves nothing behind, and a database that fails ends the import.
-async fn register_row(
-    db: &mut PgConnection,
-    api: &Api,
-    scope: &Scope,
-    row: usize,
-    value: serde_json::Value,
-) -> Result<RowResult, Problem> {
+async fn register_row(db: &mut PgConnection, api: &Api, scope: &Scope, row: Row) -> Result<RowResult, Problem> {
     let result = |ok, hostname| RowResult {
-        row,
+        row: row.number,
         ok,
         hostname,
         id: None,
@@ -127,14 +145,9 @@ async fn register_row(
         detail: None,
         errors: Vec::new(),
     };
-    let hostname = value
-        .get("hostname")
-        .and_then(|text| text.as_str())
-        .map(ToOwned::to_owned);
-    let input: Result<Object<DomainInput>, _> = serde_path_to_error::deserialize(value);
-    let registered = match input {
-        Err(error) => Err(Problem::invalid(vec![located(error)])),
-        Ok(Object(input)) => {
+    let registered = match row.input {
+        Err(error) => Err(Problem::invalid(vec![error])),
+        Ok(input) => {
             let mut savepoint = db.begin().await?;
             let registered = input.register(&mut savepoint, api, scope).await;
             match &registered {
@@ -157,7 +170,7 @@ async fn register_row(
                 code,
                 detail: Some(problem.detail().to_owned()),
                 errors: problem.invalid_fields(),
-                ..result(false, hostname)
+                ..result(false, row.hostname)
             })
         }
     }

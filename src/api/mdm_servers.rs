@@ -169,6 +169,8 @@ pub async fn create_mdm_server(
         vendor: body.vendor,
         parameters: body.parameters,
         enrollment: body.enrollment,
+        // Without a domain there is nothing to look it up by.
+        tenant: None,
     };
     let (name, server) = match (parse_name(body.name.as_deref()), input.configure()) {
         (Ok(name), Ok(server)) => (name, server),

@@ -5,6 +5,7 @@
 pub mod audit_events;
 pub mod auth;
 pub mod body;
+pub mod checks;
 pub mod clients;
 pub mod docs;
 pub mod documents;
@@ -26,16 +27,24 @@ pub mod rate_limit;
 pub mod request_id;
 pub mod requests;
 pub mod server_input;
+pub mod setups;
+pub mod share_links;
+pub mod tenants;
 pub mod tokens;
 pub mod vendors;
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{Resource, Route, middleware::from_fn, web};
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{domains::OwnHosts, sealed::Keyring};
+use crate::{
+    domains::{OwnHosts, checks::Checker},
+    entra::Entra,
+    sealed::Keyring,
+};
 use probes::Probes;
 use problem::Problem;
 use rate_limit::RateLimits;
@@ -45,9 +54,14 @@ pub struct Api {
     pub pool: PgPool,
     pub keyring: Arc<Keyring>,
     pub own_hosts: OwnHosts,
-    /// What a domain's A and AAAA records must be.
-    pub edge_addresses: Vec<IpAddr>,
+    /// Looks at domains, and knows what must be seen.
+    pub checker: Arc<Checker>,
+    /// Told when a look is due at once.
+    pub check_wanted: Arc<Notify>,
+    /// Where people find the portal, without a slash at the end: links are made of it, and never of a request.
+    pub portal_url: String,
     pub limits: RateLimits,
+    pub entra: Entra,
     pub probes: Probes,
 }
 
@@ -58,6 +72,7 @@ pub fn routes(config: &mut ServiceConfig) {
         utoipa_actix_web::scope("/api/v1")
             .service(me::me)
             .service(vendors::list_vendors)
+            .service(tenants::look_up_intune_tenant)
             .service(clients::list_clients)
             .service(clients::create_client)
             .service(clients::find_client)
@@ -77,8 +92,13 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(domains::find_domain)
             .service(domains::update_domain)
             .service(domains::delete_domain)
+            .service(checks::check_domain)
             .service(previews::preview_domain)
+            .service(share_links::list_share_links)
+            .service(share_links::create_share_link)
+            .service(share_links::delete_share_link)
             .service(probes::probe_domain)
+            .service(setups::show_setup)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
             .service(tokens::list_tokens)
@@ -101,6 +121,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
         .service(page("/api/v1/openapi.json", web::get().to(openapi::document)))
         .service(page("/docs", web::get().to(docs::page)))
         .service(page("/static/app.css", web::get().to(docs::stylesheet)))
+        .service(page(share_links::SHARED, web::get().to(share_links::open)))
         .service(page("/", web::get().to(docs::front_page)))
         .default_service(web::to(|| async { Problem::no_such_page() }));
 }

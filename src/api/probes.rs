@@ -14,8 +14,8 @@ use crate::{
     probe::{Ours, Probe, Report, Request},
 };
 
-const AT_ONCE: usize = 8;
-const AT_ONCE_FOR_ONE: usize = 2;
+const AT_ONCE: usize = 16;
+const AT_ONCE_FOR_ONE: usize = 4;
 /// Most are over by then.
 const RETRY_AFTER: u64 = 10;
 
@@ -75,7 +75,7 @@ impl Drop for Place<'_> {
 /// Probe a domain
 ///
 /// Walks through discovery as a device does, from outside, now: DNS, connection, TLS, HTTP, the document. Takes up to
-/// a minute. For a domain with the connection `direct` the records must lead to Signpost. At most 2 run at once for one
+/// a minute. For a domain with the connection `direct` the records must lead to Signpost. At most 4 run at once for one
 /// organisation. Nothing is stored.
 #[utoipa::path(
     tag = "Domains",
@@ -105,7 +105,7 @@ pub async fn probe_domain(
     let domain = find(&mut *api.pool.acquire().await?, &scope, &key).await?;
     let _place = api.probes.enter(scope.organisation_id())?;
     let ours = (domain.connection == Connection::Direct).then(|| Ours {
-        addresses: api.edge_addresses.clone(),
+        addresses: api.checker.expected.addresses.clone(),
         edge_host: api.own_hosts.edge.clone(),
     });
     let request = Request {
@@ -115,6 +115,7 @@ pub async fn probe_domain(
         connect: None,
         https_port: api.probes.https_port,
         ours,
+        is_brief: false,
     };
     let probe = &api.probes.probe;
     let report = probe.run(&request, crate::clock::now(), &mut |_| {}).await;
@@ -131,7 +132,7 @@ mod tests {
     };
 
     #[test]
-    fn two_run_for_an_organisation_and_eight_in_all() {
+    fn a_few_run_for_an_organisation_and_a_few_more_in_all() {
         let probe = Probe {
             dns: Dns::new(&["127.0.0.1:1".parse().unwrap()]).unwrap(),
             outbound: Outbound::new(vec![], vec![]),
@@ -140,16 +141,20 @@ mod tests {
         };
         let probes = Probes::new(probe, 443);
         let ids: Vec<_> = (0..5).map(|_| Uuid::now_v7()).collect();
-        let first = probes.enter(ids[0]).unwrap();
-        let second = probes.enter(ids[0]).unwrap();
-        let refused = probes.enter(ids[0]).err();
+        let enter = |id: &Uuid| probes.enter(*id);
+        let mut first: Vec<_> = (0..AT_ONCE_FOR_ONE).map(|_| enter(&ids[0]).unwrap()).collect();
+        let refused = enter(&ids[0]).err();
         assert_eq!(refused.map(|problem| problem.code()), Some("rate_limited"));
-        drop(first);
-        let third = probes.enter(ids[0]).unwrap();
-        let twice = ids[1..4].iter().chain(&ids[1..4]);
-        let others: Vec<_> = twice.map(|id| probes.enter(*id).unwrap()).collect();
-        assert!(probes.enter(ids[4]).is_err());
-        drop((second, third, others));
+        first.pop();
+        first.push(enter(&ids[0]).unwrap());
+        let others: Vec<_> = ids[1..4]
+            .iter()
+            .flat_map(|id| [id; AT_ONCE_FOR_ONE])
+            .map(|id| enter(id).unwrap())
+            .collect();
+        assert_eq!(first.len() + others.len(), AT_ONCE);
+        assert!(enter(&ids[4]).is_err());
+        drop((first, others));
         assert!(probes.running().is_empty());
     }
 }

@@ -83,6 +83,7 @@ codes! {
     Invalid "invalid" UNPROCESSABLE_ENTITY "Invalid input";
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests";
     Internal "internal" INTERNAL_SERVER_ERROR "Internal error";
+    EntraUnavailable "entra_unavailable" SERVICE_UNAVAILABLE "Microsoft Entra can't be asked";
     Unavailable "unavailable" SERVICE_UNAVAILABLE "Temporarily unavailable";
 }
 
@@ -186,7 +187,7 @@ impl Problem {
         Self::new(Code::RateLimited, detail).retry_after(retry_after)
     }
 
-    fn retry_after(mut self, seconds: u64) -> Self {
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
         self.extra.retry_after = Some(seconds);
         self
     }

@@ -4,6 +4,7 @@ use utoipa::ToSchema;
 
 use super::{body::escape, mdm_servers::Parameters};
 use crate::{
+    entra::Tenant,
     input::FieldError,
     vendors::{self, Enrollment, Vendor},
 };
@@ -21,9 +22,21 @@ pub struct ServerInput {
     #[serde(default)]
     #[schema(example = "byod")]
     pub enrollment: Option<String>,
+    /// What Entra says, if it was asked; else what to do without.
+    #[serde(skip)]
+    pub tenant: Option<Result<Tenant, String>>,
 }
 
 impl ServerInput {
+    /// Of a domain's Intune server the tenant may be left out.
+    pub fn lacks_tenant(&self) -> bool {
+        self.vendor == Vendor::Intune.key() && !self.parameters.contains_key("tenant_id")
+    }
+
+    pub fn set_tenant(&mut self, found: Result<Tenant, String>) {
+        self.tenant = Some(found);
+    }
+
     /// Everything that is wrong with it, with pointers below it.
     pub fn configure(&self) -> Result<vendors::Server, Vec<FieldError>> {
         let Some(vendor) = Vendor::from_key(&self.vendor) else {
@@ -36,7 +49,32 @@ impl ServerInput {
             .map(parse_enrollment)
             .transpose()
             .map_err(|error| vec![error])?;
-        configure(vendor, enrollment, &self.parameters)
+        match &self.tenant {
+            None => configure(vendor, enrollment, &self.parameters),
+            Some(Ok(tenant)) => configure(vendor, enrollment, &self.parameters_with(tenant)?),
+            Some(Err(detail)) => configure(vendor, enrollment, &self.parameters).map_err(|errors| {
+                let told = |error: FieldError| match error.pointer.as_str() {
+                    "/parameters/tenant_id" => FieldError::new(error.pointer, detail),
+                    _ => error,
+                };
+                errors.into_iter().map(told).collect()
+            }),
+        }
+    }
+
+    fn parameters_with(&self, tenant: &Tenant) -> Result<Parameters, Vec<FieldError>> {
+        let mut parameters = self.parameters.clone();
+        let cloud = tenant.cloud.as_str();
+        match parameters.get("cloud") {
+            Some(given) if given.as_str() != Some(cloud) => {
+                let detail = format_args!("Microsoft Entra says that the tenant runs in `{cloud}`: leave this out");
+                return Err(vec![FieldError::new("/parameters/cloud", detail)]);
+            }
+            _ => {}
+        }
+        parameters.insert("tenant_id".into(), tenant.tenant_id.to_string().into());
+        parameters.insert("cloud".into(), cloud.into());
+        Ok(parameters)
     }
 }
 

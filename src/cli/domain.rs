@@ -20,6 +20,9 @@ pub enum DomainCommand {
         /// Hostnames; `-` reads them from standard input, one a line
         #[arg(required = true)]
         hostnames: Vec<String>,
+        /// Whose the domain is, where several organisations claim it
+        #[arg(long)]
+        organisation: Option<uuid::Uuid>,
     },
 }
 
@@ -37,11 +40,14 @@ pub async fn run(command: DomainCommand, installation: &Installation) -> Result<
                 println!("{state:<10}  {}  ({})", domain.hostname, domain.organisation);
             }
         }
-        DomainCommand::Verify { hostnames } => {
+        DomainCommand::Verify {
+            hostnames,
+            organisation,
+        } => {
             let hostnames = given(hostnames)?;
             for text in &hostnames {
                 let hostname = Hostname::parse(text).with_context(|| format!("`{text}`"))?;
-                domains::verify(&mut tx, operator, &hostname, crate::clock::now())
+                domains::verify(&mut tx, operator, &hostname, organisation, crate::clock::now())
                     .await
                     .with_context(|| format!("`{text}`"))?;
             }

@@ -67,6 +67,9 @@ fn acme(sources: &Sources) -> Result<Acme, SettingError> {
     })
 }
 
+/// As Intune's parameter `cloud` names them.
+const ENTRA_CLOUDS: [&str; 3] = ["global", "us_government", "china"];
+
 fn entra_urls(sources: &Sources) -> Result<Vec<(String, url::Url)>, SettingError> {
     const NAME: &str = "SIGNPOST_ENTRA_URLS";
     items(sources, NAME)
@@ -74,7 +77,18 @@ fn entra_urls(sources: &Sources) -> Result<Vec<(String, url::Url)>, SettingError
             let (cloud, url) = item
                 .split_once('=')
                 .ok_or_else(|| SettingError::new(NAME, format_args!("`{item}` is not cloud=url")))?;
-            Ok((cloud.to_owned(), parse(NAME, url)?))
+            let url: url::Url = parse(NAME, url)?;
+            if !ENTRA_CLOUDS.contains(&cloud) {
+                let known = ENTRA_CLOUDS.join(", ");
+                return Err(SettingError::new(NAME, format_args!("`{cloud}` is not one of {known}")));
+            }
+            if !matches!(url.scheme(), "http" | "https") {
+                return Err(SettingError::new(
+                    NAME,
+                    format_args!("`{url}` is not an http or https URL"),
+                ));
+            }
+            Ok((cloud.to_owned(), url))
         })
         .collect()
 }
@@ -230,6 +244,8 @@ mod tests {
             ("SIGNPOST_SECRET_KEY_FILE", "/etc"),
             ("SIGNPOST_TRUSTED_PROXIES", "10.0.0.0/64"),
             ("SIGNPOST_ENTRA_URLS", "global"),
+            ("SIGNPOST_ENTRA_URLS", "moon=https://login.example"),
+            ("SIGNPOST_ENTRA_URLS", "global=mailto:login@example.com"),
             ("SIGNPOST_LOG", "info,,=x="),
             ("DATABASE_URL", "mysql://root:hunter2@db/x"),
         ] {

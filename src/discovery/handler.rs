@@ -63,6 +63,9 @@ impl Discovery {
                 let decision = decide(&entry, parsed.asked.family(), parsed.user());
                 let response = decision.to_response(query);
                 self.metrics.count(decision.outcome, parsed.asked);
+                if parsed.user().is_some_and(|user| is_check(user, host)) {
+                    return response;
+                }
                 let user = parsed.user().map(|user| entry.organisation.digest(user));
                 let (outcome, status, server_id) = (decision.outcome, decision.status.as_u16(), decision.server_id);
                 self.queue.push(Hit {
@@ -132,6 +135,15 @@ impl Discovery {
         });
         client.or(Some(peer))
     }
+}
+
+/// Who asks when Signpost looks at a domain from outside, as a device would. Nobody's sign-in, so it is not logged.
+pub const CHECK_USER: &str = "signpost-check";
+
+fn is_check(user: &[u8], host: &str) -> bool {
+    user.strip_prefix(CHECK_USER.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b"@"))
+        .is_some_and(|domain| domain == host.as_bytes())
 }
 
 /// Some gateways add the port.
@@ -258,6 +270,19 @@ fn method_not_allowed() -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_is_known_by_its_user_of_the_domain_asked() {
+        for (user, expected) in [
+            ("signpost-check@contoso.com", true),
+            ("signpost-check@fabrikam.com", false),
+            ("signpost-check@contoso.com.evil", false),
+            ("xsignpost-check@contoso.com", false),
+            ("ada@contoso.com", false),
+        ] {
+            assert_eq!(is_check(user.as_bytes(), "contoso.com"), expected, "{user}");
+        }
+    }
 
     #[test]
     fn a_forwarded_address_may_have_a_port() {

@@ -84,7 +84,7 @@ impl Chain {
     }
 }
 
-fn target_of(message: &Message, name: &Name) -> Option<Name> {
+pub fn target_of(message: &Message, name: &Name) -> Option<Name> {
     message
         .answers
         .iter()
@@ -136,7 +136,7 @@ fn readable(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn readable_name(name: &Name) -> String {
+pub fn readable_name(name: &Name) -> String {
     let text = name.to_lowercase().to_ascii();
     text.trim_end_matches('.').to_owned()
 }

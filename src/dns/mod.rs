@@ -122,6 +122,17 @@ impl Dns {
         self.lookup(name, RecordType::TXT, answer::txt).await
     }
 
+    /// Where the name's own CNAME leads, if it has one, whether that exists or not.
+    pub async fn alias(&self, name: &str) -> Result<Option<String>, Failure> {
+        self.in_time(async {
+            let name = answer::absolute(name)?;
+            let query = Query::query(name.clone(), RecordType::CNAME);
+            let message = ask::any(&self.servers, &query, self.a_try).await?;
+            Ok(answer::target_of(&message, &name).as_ref().map(answer::readable_name))
+        })
+        .await
+    }
+
     /// The records in force for `name`: its own, or those of the nearest name above it that has any (RFC 8659 §3).
     /// No records: nothing is forbidden, whether the name exists or not.
     pub async fn caa(&self, name: &str) -> Lookup<Caa> {
@@ -148,7 +159,7 @@ impl Dns {
             .await
     }
 
-    async fn in_time<T>(&self, lookup: impl Future<Output = Lookup<T>>) -> Lookup<T> {
+    async fn in_time<T>(&self, lookup: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::time::timeout(self.a_lookup, lookup)
             .await
             .unwrap_or(Err(Failure::Timeout))

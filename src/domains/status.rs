@@ -2,7 +2,11 @@
 //! could disagree with the facts.
 use chrono::{DateTime, Utc};
 
-use super::{Connection, Domain, ownership};
+use super::{
+    Domain,
+    connection::{self, Connection, Expected, Verdict},
+    ownership::claims::Method,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -43,97 +47,81 @@ impl Status {
     }
 }
 
-/// Who has to do the next step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    Client,
-    Msp,
-    Signpost,
-}
-
-impl Who {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Msp => "msp",
-            Self::Signpost => "signpost",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextAction {
-    pub code: &'static str,
-    pub who: Who,
-    pub message: String,
-}
-
 /// How far `domain` is at `now`.
 #[must_use]
-pub fn status(domain: &Domain, now: DateTime<Utc>) -> Status {
+pub fn status(domain: &Domain, expected: &Expected, now: DateTime<Utc>) -> Status {
     if domain.suspended_at.is_some() {
         return Status::Suspended;
     }
-    if domain.ownership_verified_at.is_none() {
+    if domain.claim.verification.is_none() {
         return Status::PendingOwnership;
     }
+    // Before anything else: unmended, it ends the service.
+    if is_contested(domain) || is_proof_lost(domain) {
+        return Status::Attention;
+    }
+    let verdict = verdict(domain, expected);
+    let was_connected = domain.seen.connected_at.is_some() || verdict == Some(Verdict::Connected);
+    let is_wrong = matches!(verdict, Some(Verdict::Wrong(_)));
     match (domain.connection, &domain.certificate) {
-        // Devices meet the customer's own certificate there.
-        (Connection::Redirect | Connection::Proxy, _) => Status::Active,
+        _ if !was_connected => Status::PendingDns,
+        (Connection::Direct, None) if is_wrong => Status::PendingDns,
         (Connection::Direct, None) => Status::PendingCertificate,
         (Connection::Direct, Some(certificate)) if certificate.not_after <= now => Status::Attention,
-        (Connection::Direct, Some(_)) => Status::Active,
+        // Behind a redirect or a proxy devices meet the customer's own certificate.
+        _ if is_wrong => Status::Attention,
+        _ => Status::Active,
     }
 }
 
-/// What is to be done next, and by whom; `None` when nothing is.
-#[must_use]
-pub fn next_action(domain: &Domain, now: DateTime<Utc>) -> Option<NextAction> {
-    let action = |code, who, message: String| Some(NextAction { code, who, message });
-    match status(domain, now) {
-        Status::PendingOwnership => action(
-            "add_ownership_record",
-            Who::Client,
-            format!(
-                "Add a TXT record at your DNS host: name {}, value {}. It proves that the domain is yours.",
-                ownership::record_name(&domain.hostname),
-                ownership::record_value(&domain.ownership_key, &domain.hostname)
-            ),
-        ),
-        Status::PendingCertificate => action(
-            "wait_for_certificate",
-            Who::Signpost,
-            "We are obtaining the certificate for this domain. There is nothing for you to do.".into(),
-        ),
-        Status::Attention => action(
-            "renew_certificate",
-            Who::Signpost,
-            "The certificate has expired and is being renewed.".into(),
-        ),
-        Status::Suspended => action(
-            "contact_operator",
-            Who::Msp,
-            "Service for this domain is suspended. Ask the operator of this Signpost why.".into(),
-        ),
-        // Not derived until the connection is checked.
-        Status::PendingDns | Status::Active => None,
-    }
+/// What was last observed of the connection says, if anything was.
+pub(super) fn verdict(domain: &Domain, expected: &Expected) -> Option<Verdict> {
+    let observation = domain.seen.observation.as_ref();
+    connection::judge(domain.connection, &domain.hostname, observation, expected)
+}
+
+/// Another organisation's proof is newer than the holder's.
+pub(super) fn is_contested(domain: &Domain) -> bool {
+    domain.claim.verification.is_some() && domain.contested_until.is_some()
+}
+
+/// The holder's record is gone, and it was the record that proved.
+pub(super) fn is_proof_lost(domain: &Domain) -> bool {
+    let claim = &domain.claim;
+    claim
+        .verification
+        .is_some_and(|verification| verification.method == Method::Dns)
+        && claim.proof.missing_since.is_some()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::domains::{
-        CertificateFacts,
-        policy::{Action, Policy},
+    use crate::{
+        dns::{Failure, Found, Lookup},
+        domains::{
+            CertificateFacts, Seen,
+            connection::{Fetched, Finding, Observation, Records},
+            ownership::claims::{Claim, Rival, Verification},
+            policy::{Action, Policy},
+        },
     };
 
-    fn at(seconds: i64) -> DateTime<Utc> {
+    pub fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(seconds, 0).expect("a time")
     }
 
-    fn domain() -> Domain {
+    pub fn expected() -> Expected {
+        Expected {
+            addresses: vec!["192.0.2.10".parse().expect("an address")],
+            edge_host: "edge.signpost.example".into(),
+            edge_port: 443,
+            authority: None,
+        }
+    }
+
+    /// Registered a moment ago.
+    pub fn new() -> Domain {
         Domain {
             id: uuid::Uuid::nil(),
             hostname: "contoso.com".into(),
@@ -145,7 +133,11 @@ mod tests {
                 rules: Vec::new(),
             },
             ownership_key: b"key".to_vec(),
-            ownership_verified_at: None,
+            claim: Claim::default(),
+            rival: Rival::default(),
+            contested_until: None,
+            seen: Seen::default(),
+            tenant_ids: Vec::new(),
             suspended_at: None,
             certificate: None,
             certificate_error: None,
@@ -154,60 +146,192 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_domain_is_as_far_as_its_facts_say() {
-        let verified = Domain {
-            ownership_verified_at: Some(at(1)),
-            ..domain()
+    pub fn verified(method: Method) -> Domain {
+        Domain {
+            claim: Claim {
+                verification: Some(Verification { at: at(1), method }),
+                ..Claim::default()
+            },
+            ..new()
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "there may be none")]
+    pub fn records(a: Lookup<std::net::Ipv4Addr>) -> Option<Observation> {
+        let empty = Found {
+            aliases: Vec::new(),
+            records: Vec::new(),
         };
-        let certificate = CertificateFacts {
+        let caa = Found {
+            aliases: Vec::new(),
+            records: Vec::new(),
+        };
+        Some(Observation::Records(Records {
+            a,
+            aaaa: Ok(empty),
+            caa: Ok(caa),
+            dangling: None,
+            probe: None,
+        }))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "a look-up is a result")]
+    pub fn address(text: &str) -> Lookup<std::net::Ipv4Addr> {
+        Ok(Found {
+            aliases: Vec::new(),
+            records: vec![text.parse().expect("an address")],
+        })
+    }
+
+    /// Connected at second 2, and looked at since.
+    pub fn seen(observation: Option<Observation>) -> Seen {
+        Seen {
+            connected_at: Some(at(2)),
+            ..first_seen(observation)
+        }
+    }
+
+    pub fn first_seen(observation: Option<Observation>) -> Seen {
+        Seen {
+            connection_checked_at: Some(at(3)),
+            observation,
+            ..Seen::default()
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "there may be none")]
+    pub fn certificate(not_after: i64) -> Option<CertificateFacts> {
+        Some(CertificateFacts {
             issuer: "internal".into(),
             not_before: at(0),
-            not_after: at(100),
+            not_after: at(not_after),
             renews_at: at(66),
-        };
-        let certified = Domain {
-            certificate: Some(certificate),
-            ..verified.clone()
-        };
-        for (domain, now, expected) in [
-            (domain(), 2, Status::PendingOwnership),
-            (verified.clone(), 2, Status::PendingCertificate),
-            (certified.clone(), 2, Status::Active),
-            (certified.clone(), 100, Status::Attention),
-            (
-                Domain {
-                    connection: Connection::Redirect,
-                    ..verified.clone()
-                },
-                2,
-                Status::Active,
-            ),
-            (
-                Domain {
-                    suspended_at: Some(at(2)),
-                    ..certified
-                },
-                2,
-                Status::Suspended,
-            ),
-            (
-                Domain {
-                    suspended_at: Some(at(2)),
-                    ..domain()
-                },
-                2,
-                Status::Suspended,
-            ),
-        ] {
-            assert_eq!(status(&domain, at(now)), expected);
+        })
+    }
+
+    /// Verified by its record, connected, certified.
+    pub fn active() -> Domain {
+        Domain {
+            seen: seen(records(address("192.0.2.10"))),
+            certificate: certificate(100),
+            ..verified(Method::Dns)
         }
     }
 
     #[test]
-    fn the_next_action_names_the_record_to_add() {
-        let action = next_action(&domain(), at(0)).expect("a next action");
-        assert_eq!((action.code, action.who), ("add_ownership_record", Who::Client));
-        assert!(action.message.contains("_signpost.contoso.com") && action.message.contains("signpost-verification="));
+    #[expect(clippy::too_many_lines, reason = "one table")]
+    fn a_domain_is_as_far_as_its_facts_say() {
+        let fetched = |fetched| Some(Observation::Fetched(fetched));
+        let failed = || {
+            Fetched::Failed(Finding {
+                step: "http".into(),
+                code: "not_found".into(),
+                detail: "404.".into(),
+                remedy: "Add it.".into(),
+            })
+        };
+        let behind_a_website = |seen| Domain {
+            connection: Connection::Redirect,
+            seen,
+            ..verified(Method::Dns)
+        };
+        let direct = |seen, certificate| Domain {
+            seen,
+            certificate,
+            ..verified(Method::Dns)
+        };
+        let elsewhere = || records(address("198.51.100.7"));
+        let mut lost = active();
+        lost.claim.proof.missing_since = Some(at(3));
+        let mut word = active();
+        word.claim = verified(Method::Operator).claim;
+        word.claim.proof.missing_since = Some(at(3));
+        let contested = Domain {
+            contested_until: Some(at(200)),
+            ..active()
+        };
+        let suspended = |domain| Domain {
+            suspended_at: Some(at(2)),
+            ..domain
+        };
+        for (name, domain, now, expected_status) in [
+            ("new", new(), 3, Status::PendingOwnership),
+            ("not looked at", verified(Method::Dns), 3, Status::PendingDns),
+            (
+                "elsewhere",
+                direct(first_seen(elsewhere()), None),
+                3,
+                Status::PendingDns,
+            ),
+            (
+                "elsewhere, certified",
+                direct(first_seen(elsewhere()), certificate(100)),
+                3,
+                Status::PendingDns,
+            ),
+            (
+                "no answer",
+                direct(first_seen(records(Err(Failure::Timeout))), None),
+                3,
+                Status::PendingDns,
+            ),
+            (
+                "ours",
+                direct(first_seen(records(address("192.0.2.10"))), None),
+                3,
+                Status::PendingCertificate,
+            ),
+            (
+                "gone before it was certified",
+                direct(seen(elsewhere()), None),
+                3,
+                Status::PendingDns,
+            ),
+            ("active", active(), 3, Status::Active),
+            ("expired", active(), 100, Status::Attention),
+            (
+                "gone",
+                direct(seen(elsewhere()), certificate(100)),
+                3,
+                Status::Attention,
+            ),
+            (
+                "was there, no answer now",
+                direct(seen(records(Err(Failure::Timeout))), certificate(100)),
+                3,
+                Status::Active,
+            ),
+            (
+                "redirect, not looked at",
+                behind_a_website(Seen::default()),
+                3,
+                Status::PendingDns,
+            ),
+            (
+                "redirect, wrong",
+                behind_a_website(first_seen(fetched(failed()))),
+                3,
+                Status::PendingDns,
+            ),
+            (
+                "redirect",
+                behind_a_website(seen(fetched(Fetched::Ours))),
+                3,
+                Status::Active,
+            ),
+            (
+                "redirect, broken",
+                behind_a_website(seen(fetched(failed()))),
+                3,
+                Status::Attention,
+            ),
+            ("proof lost", lost, 3, Status::Attention),
+            ("an operator's word", word, 3, Status::Active),
+            ("contested", contested, 3, Status::Attention),
+            ("suspended", suspended(active()), 3, Status::Suspended),
+            ("new and suspended", suspended(new()), 3, Status::Suspended),
+        ] {
+            assert_eq!(status(&domain, &expected(), at(now)), expected_status, "{name}");
+        }
     }
 }

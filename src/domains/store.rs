@@ -3,62 +3,11 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{CertificateFacts, Connection, Domain, DomainError, policy::Policy};
+use super::{Connection, Domain, DomainError, policy::Policy, rows::Row};
 use crate::{
     accounts::{ClientScope, Operator, Scope},
     hostname::Hostname,
 };
-
-/// A domain's columns with the facts of its organisation and its certificate.
-struct Row {
-    domain_id: Uuid,
-    hostname: String,
-    client_id: Uuid,
-    connection: String,
-    website_url: Option<String>,
-    policy: Json<Policy>,
-    ownership_key: Vec<u8>,
-    ownership_verified_at: Option<DateTime<Utc>>,
-    suspended_at: Option<DateTime<Utc>>,
-    issuer: Option<String>,
-    not_before: Option<DateTime<Utc>>,
-    not_after: Option<DateTime<Utc>>,
-    renews_at: Option<DateTime<Utc>>,
-    last_error: Option<String>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
-impl Row {
-    fn domain(self) -> Result<Domain, DomainError> {
-        let connection = Connection::parse(&self.connection)
-            .ok_or_else(|| DomainError::Stored(format!("connection {}", self.connection)))?;
-        let certificate = match (self.issuer, self.not_before, self.not_after, self.renews_at) {
-            (Some(issuer), Some(not_before), Some(not_after), Some(renews_at)) => Some(CertificateFacts {
-                issuer,
-                not_before,
-                not_after,
-                renews_at,
-            }),
-            _ => None,
-        };
-        Ok(Domain {
-            id: self.domain_id,
-            hostname: self.hostname,
-            client_id: self.client_id,
-            connection,
-            website_url: self.website_url,
-            policy: self.policy.0,
-            ownership_key: self.ownership_key,
-            ownership_verified_at: self.ownership_verified_at,
-            suspended_at: self.suspended_at,
-            certificate,
-            certificate_error: self.last_error,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-        })
-    }
-}
 
 /// Which domains a list shows.
 #[derive(Default)]
@@ -73,6 +22,12 @@ pub struct Filter {
 pub enum Key {
     Id(Uuid),
     Hostname(String),
+}
+
+/// Whose domains; `client_id`: only this client's.
+pub(super) struct Whose {
+    pub organisation_id: Uuid,
+    pub client_id: Option<Uuid>,
 }
 
 /// What a domain answers with, as it is written.
@@ -90,9 +45,12 @@ pub async fn insert(
 ) -> Result<Uuid, DomainError> {
     let domain_id = Uuid::now_v7();
     let inserted = sqlx::query!(
-        "insert into domains (domain_id, organisation_id, client_id, hostname, connection, website_url, policy)
-         values ($1, $2, $3, $4, $5, $6, $7)
-             on conflict on constraint domains_hostname_key do nothing",
+        "with new as (
+              insert into domains (domain_id, organisation_id, client_id, hostname, connection, website_url, policy)
+              values ($1, $2, $3, $4, $5, $6, $7)
+                  on conflict on constraint domains_organisation_hostname_key do nothing
+           returning domain_id)
+         insert into domain_checks (domain_id) select domain_id from new",
         domain_id,
         scope.organisation_id(),
         scope.client_id(),
@@ -149,6 +107,21 @@ pub async fn list(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Domain>, DomainError> {
+    let whose = Whose {
+        organisation_id: scope.organisation_id(),
+        client_id: scope.client_id(),
+    };
+    select(db, whose, filter, after, limit).await
+}
+
+/// For those who have a proof other than a scope.
+pub(super) async fn select(
+    db: &mut PgConnection,
+    whose: Whose,
+    filter: &Filter,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Domain>, DomainError> {
     let (id, hostname) = match &filter.one {
         Some(Key::Id(id)) => (Some(*id), None),
         Some(Key::Hostname(hostname)) => (None, Some(hostname.as_str())),
@@ -158,13 +131,31 @@ pub async fn list(
         Row,
         r#"select d.domain_id, d.hostname, d.client_id, d.connection, d.website_url,
                   d.policy as "policy: Json<Policy>",
-                  o.ownership_key, d.ownership_verified_at,
+                  o.ownership_key, d.ownership_verified_at, d.ownership_proof, d.takes_over_at,
+                  k.ownership_checked_at, k.ownership_seen_since, k.ownership_missing_since, k.ownership_absent_at,
+                  k.ownership_observed, k.ownership_failure,
+                  h.ownership_verified_at as "holder_verified_at?", h.ownership_seen_since as "holder_seen_since?",
+                  h.ownership_absent_at as "holder_absent_at?", t.proved_at as "given_up_since?",
+                  (select min(x.takes_over_at) from domains x where x.hostname = d.hostname and x.domain_id <> d.domain_id) as contested_until,
+                  k.connection_checked_at, k.connection_observed, k.connected_at, k.tenant_checked_at, k.tenant_id, k.quick_since,
+                  array(select m.parameters ->> 'tenant_id'
+                          from policy_servers p join mdm_servers m using (mdm_server_id)
+                         where p.domain_id = d.domain_id and m.vendor = 'intune') as "tenant_ids!",
                   coalesce(d.suspended_at, o.suspended_at) as suspended_at,
                   c.issuer as "issuer?", c.not_before as "not_before?", c.not_after as "not_after?", c.renews_at as "renews_at?",
-                  (select l.last_error from certificate_leases l where l.hostname = d.hostname order by l.lease_until desc limit 1) as last_error,
+                  (select l.last_error from certificate_leases l
+                    where l.hostname = d.hostname and d.ownership_verified_at is not null
+                    order by l.lease_until desc limit 1) as last_error,
                   d.created_at, d.updated_at
              from domains d
              join organisations o using (organisation_id)
+             join domain_checks k using (domain_id)
+             left join lateral (
+                  select v.ownership_verified_at, vk.ownership_seen_since, vk.ownership_absent_at
+                    from domains v join domain_checks vk using (domain_id)
+                   where v.hostname = d.hostname and v.domain_id <> d.domain_id and v.ownership_verified_at is not null
+             ) h on true
+             left join tombstones t on t.hostname = d.hostname and t.organisation_id <> d.organisation_id
              left join lateral (
                   select issuer, not_before, not_after, renews_at
                     from certificates where certificates.domain_id = d.domain_id
@@ -178,8 +169,8 @@ pub async fn list(
               and ($7::uuid is null or d.domain_id > $7)
             order by d.domain_id
             limit $8"#,
-        scope.organisation_id(),
-        scope.client_id(),
+        whose.organisation_id,
+        whose.client_id,
         filter.client_id,
         filter.text,
         id,
@@ -223,33 +214,6 @@ pub async fn delete(db: &mut PgConnection, scope: &ClientScope, domain_id: Uuid)
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Whose domain was verified.
-pub struct Verified {
-    pub domain_id: Uuid,
-    pub organisation_id: Uuid,
-    pub client_id: Uuid,
-}
-
-/// Keeps the first time: verifying again is no change of the proof's date.
-pub async fn set_verified(
-    db: &mut PgConnection,
-    _: Operator,
-    hostname: &Hostname,
-    now: DateTime<Utc>,
-) -> Result<Option<Verified>, DomainError> {
-    let row = sqlx::query_as!(
-        Verified,
-        "update domains set ownership_verified_at = coalesce(ownership_verified_at, $2), updated_at = now()
-          where hostname = $1
-         returning domain_id, organisation_id, client_id",
-        hostname.as_str(),
-        now,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row)
 }
 
 /// A line of the operator's list.

@@ -37,7 +37,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{dns::Dns, outbound::Outbound};
 use line::Lines;
 pub use names::Ours;
-pub use report::{Code, Hop, Report, Stage, Step};
+pub use report::{Code, End, Hop, Report, Stage, Step};
 use telling::Telling;
 pub use trust::{Trust, TrustError};
 
@@ -91,6 +91,8 @@ pub struct Request {
     pub https_port: u16,
     /// For a domain whose records are to point at us.
     pub ours: Option<Ours>,
+    /// Only what a device asks: neither HEAD nor the request without a query.
+    pub is_brief: bool,
 }
 
 impl Request {

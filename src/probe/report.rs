@@ -23,6 +23,16 @@ pub struct Report {
     pub hops: Vec<Hop>,
     /// What a device does next, if its own domain answers with an HTTP failure.
     pub fallback: Option<String>,
+    /// What it all ended at, for whoever knows what it should be.
+    #[serde(skip)]
+    pub end: Option<End>,
+}
+
+/// The last answer: status, and what was read of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub status: u16,
+    pub body: Vec<u8>,
 }
 
 /// One step of discovery.

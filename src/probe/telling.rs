@@ -16,6 +16,7 @@ impl<'a> Telling<'a> {
             steps: Vec::new(),
             hops: Vec::new(),
             fallback: None,
+            end: None,
         };
         Self { report, on_step }
     }

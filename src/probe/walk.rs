@@ -12,7 +12,7 @@ use super::{
     journey::{Home, Journey, follow, travel},
     line::{self, Line, Lines, Secured, Unconnected},
     names, refused,
-    report::{Code, Fault, Stage},
+    report::{Code, End, Fault, Stage},
     target::{Target, device_query},
     telling::Telling,
 };
@@ -48,8 +48,14 @@ pub async fn walk(lines: Lines<'_>, request: &Request, telling: &mut Telling<'_>
     };
     let journey = follow(lines, &home, &target, first, Method::GET).await;
     telling.report.hops.clone_from(&journey.hops);
+    telling.report.end = journey.end.as_ref().ok().map(|answer| End {
+        status: answer.status.as_u16(),
+        body: answer.body.clone(),
+    });
     answered::tell(lines, &journey, telling).await;
-    tell_comparisons(lines, &home, &target, &journey, telling).await;
+    if !request.is_brief {
+        tell_comparisons(lines, &home, &target, &journey, telling).await;
+    }
 }
 
 /// The addresses to try: the one that was named, or those in DNS.

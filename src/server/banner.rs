@@ -1,13 +1,13 @@
 //! What `signpost serve --demo` prints: where everything is, and lines that work when they are pasted.
 use std::net::SocketAddr;
 
-use super::{Addresses, ca_file};
+use super::{Addresses, ca_file, names::portal_url};
 use crate::{accounts::token::TokenText, config::Settings, demo, discovery::handler::WELL_KNOWN};
 
 #[must_use]
 pub fn banner(settings: &Settings, addresses: &Addresses, token: &TokenText) -> String {
     let (http, https) = (reachable(addresses.http), reachable(addresses.https));
-    let (host, portal) = (demo::HOSTNAME, &settings.portal_host);
+    let (host, portal) = (demo::HOSTNAME, portal_url(settings, addresses));
     let query = format!("user-identifier=ada@{host}&model-family=iPhone");
     let ca = ca_file(&settings.state_dir);
     let ca = std::path::absolute(&ca).unwrap_or(ca);
@@ -16,7 +16,7 @@ pub fn banner(settings: &Settings, addresses: &Addresses, token: &TokenText) -> 
         "
 Signpost is running.
 
-  Portal and API   http://{portal}:{http_port}   (documentation: http://{portal}:{http_port}/docs)
+  Portal and API   {portal}   (documentation: {portal}/docs)
   Demo token       {token}
 
 A device asks over http:
@@ -28,7 +28,6 @@ A program lists the domains:
 
 Ctrl-C stops it.
 ",
-        http_port = http.port(),
         https_port = https.port(),
         https_ip = https.ip(),
         ca = ca.display(),

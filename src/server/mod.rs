@@ -3,6 +3,8 @@
 mod banner;
 mod installation;
 mod listeners;
+mod managing;
+mod names;
 mod running;
 mod serving;
 
@@ -25,21 +27,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
+pub use names::own;
 pub use running::Running;
 use running::StopOnDrop;
 use serving::Serving;
 
 use crate::{
-    api::{Api, probes::Probes, rate_limit::RateLimits},
     certificates::obtain::Obtainer,
     config::{Certificates, Settings},
     discovery::front_door::FrontDoor,
-    dns::Dns,
-    domains::OwnHosts,
     jobs,
     ops::Ops,
-    outbound::Outbound,
-    probe::{Limits, Probe, Trust},
     publisher::{Publisher, snapshot::Snapshot},
     request_log::{shipper::Shipper, spool::Spool},
     tasks::Tasks,
@@ -107,14 +105,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let api = web::Data::new(Api {
-        pool: installation.postgres.pool().clone(),
-        keyring: keyring.clone(),
-        own_hosts: own(settings),
-        edge_addresses: settings.edge_addresses.clone(),
-        limits: RateLimits::default(),
-        probes: Probes::new(probe(settings)?, settings.public_https_port),
-    });
+    let api = web::Data::new(managing::api(settings, &installation, &addresses, discovery.clone())?);
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
         registry,
@@ -148,6 +139,10 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         "certificates",
         jobs::obtain_certificates(obtainer, certificate_wanted, tasks.cancel()),
     );
+    tasks.spawn(
+        "checks",
+        jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel()),
+    );
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
     tasks.spawn("rate limits", jobs::forget_callers(api.clone(), tasks.cancel()));
@@ -176,29 +171,6 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         discovery,
         resolver,
     })
-}
-
-/// Looks at domains from outside, and believes our own CA where that signs their certificates.
-fn probe(settings: &Settings) -> Result<Probe> {
-    let own = match settings.certificates {
-        Certificates::Internal => Some(std::fs::read(ca_file(&settings.state_dir))?),
-        Certificates::Acme => None,
-    };
-    Ok(Probe {
-        dns: Dns::new(&settings.dns_servers)?,
-        outbound: Outbound::new(settings.outbound_allow.clone(), vec![settings.public_https_port]),
-        trust: Trust::new(own.as_deref())?,
-        limits: Limits::default(),
-    })
-}
-
-/// The names that nobody may register.
-#[must_use]
-pub fn own(settings: &Settings) -> OwnHosts {
-    OwnHosts {
-        portal: settings.portal_host.to_string(),
-        edge: settings.edge_host.to_string(),
-    }
 }
 
 /// From the database, or from the last snapshot if the database is away.

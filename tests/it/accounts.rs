@@ -53,6 +53,7 @@ async fn each_operation_asks_for_its_scope(pool: PgPool) {
         ("GET", "/domains/contoso.com", read),
         ("PATCH", "/domains/contoso.com", write),
         ("GET", "/domains/contoso.com/preview", read),
+        ("GET", "/domains/contoso.com/setup", read),
         ("GET", "/requests", requests),
         ("GET", "/requests/summary", requests),
         ("GET", "/tokens", admin),
@@ -62,7 +63,7 @@ async fn each_operation_asks_for_its_scope(pool: PgPool) {
         // Last: it takes away what the others look at.
         ("DELETE", "/domains/contoso.com", write),
     ];
-    assert_eq!(table.len(), 26, "an operation is missing");
+    assert_eq!(table.len(), 27, "an operation is missing");
     let mut programs = Vec::new();
     for scope in SCOPES {
         programs.push((scope, with_scopes(&app, &msp, &[scope]).await));

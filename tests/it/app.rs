@@ -103,6 +103,10 @@ pub fn settings(pool: &PgPool, state_dir: &std::path::Path, more: &[(&str, &str)
         ("SIGNPOST_OPS_ADDR", "127.0.0.1:0"),
         ("SIGNPOST_PORTAL_HOST", "portal.signpost.test"),
         ("SIGNPOST_EDGE_HOST", "edge.signpost.test"),
+        // Nobody there: a test that wants an answer brings its own name servers.
+        ("SIGNPOST_DNS_SERVERS", "127.0.0.1:1"),
+        // A test asks nobody outside: loopback is refused unless the test allows it.
+        ("SIGNPOST_ENTRA_URLS", "global=http://127.0.0.1:9"),
     ];
     let pairs = own
         .iter()
@@ -185,6 +189,7 @@ impl TestApp {
             &mut tx,
             Operator::at_the_command_line(),
             &Hostname::parse(hostname).unwrap(),
+            None,
             signpost::clock::now(),
         )
         .await

@@ -196,14 +196,14 @@ fn names_it(bytes: &[u8]) -> bool {
     text.contains("kanarienvogel")
 }
 
-async fn tables(pool: &PgPool) -> Vec<String> {
+pub async fn tables(pool: &PgPool) -> Vec<String> {
     let tables = "select quote_ident(relname) from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(pool).await.unwrap();
     assert!(tables.len() > 15, "{tables:?}");
     tables
 }
 
-async fn rows(pool: &PgPool, table: &str) -> Vec<String> {
+pub async fn rows(pool: &PgPool, table: &str) -> Vec<String> {
     // Bytes as text too, so that an address stored as such shows.
     let mut db = pool.acquire().await.unwrap();
     let escape = sqlx::query("set bytea_output = 'escape'");

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::app::{Msp, TENANT, TestApp, eventually, intune_document};
+use crate::{
+    app::{Msp, TENANT, TestApp, eventually, intune_document},
+    faults::dns::{TestDns, a},
+};
 
 const OTHER_TENANT: &str = "66666666-7777-8888-9999-000000000000";
 
@@ -403,9 +406,10 @@ async fn a_domain_keeps_what_a_patch_leaves_out(pool: PgPool) {
 
 #[sqlx::test]
 async fn a_new_domain_says_what_to_do_and_an_active_one_does_not(pool: PgPool) {
-    let app = TestApp::start(pool).await;
+    let dns = TestDns::start(&[a("contoso.test", "127.0.0.1")]);
+    let app = TestApp::start_with(pool, &[("SIGNPOST_DNS_SERVERS", &dns.address())]).await;
     let msp = app.msp("Acme IT").await;
-    let domain = msp.register("contoso.com").await;
+    let domain = msp.register("contoso.test").await;
     assert_eq!(domain["status"], "pending_ownership");
     assert_eq!(
         (&domain["next_action"]["code"], &domain["next_action"]["actor"]),
@@ -414,7 +418,7 @@ async fn a_new_domain_says_what_to_do_and_an_active_one_does_not(pool: PgPool) {
     let record = &domain["ownership"]["record"];
     assert_eq!(
         (&record["type"], &record["name"]),
-        (&json!("TXT"), &json!("_signpost.contoso.com"))
+        (&json!("TXT"), &json!("_signpost.contoso.test"))
     );
     assert!(record["value"].as_str().unwrap().starts_with("signpost-verification="));
     assert_eq!(domain["dns"]["records"][0]["expected"], json!(["127.0.0.1"]));
@@ -422,10 +426,10 @@ async fn a_new_domain_says_what_to_do_and_an_active_one_does_not(pool: PgPool) {
         (&domain["certificate"]["state"], &domain["warnings"]),
         (&json!("none"), &json!([]))
     );
-    app.verify("contoso.com").await;
-    let active = || async { msp.get("/domains/contoso.com").await.json()["status"] == "active" };
+    app.verify("contoso.test").await;
+    let active = || async { msp.get("/domains/contoso.test").await.json()["status"] == "active" };
     eventually(active).await;
-    let domain = msp.get("/domains/contoso.com").await.json();
+    let domain = msp.get("/domains/contoso.test").await.json();
     assert_eq!(
         (&domain["next_action"], &domain["certificate"]["state"]),
         (&Value::Null, &json!("valid"))
@@ -451,16 +455,17 @@ async fn a_domain_that_is_deleted_is_no_longer_served_and_free_again(pool: PgPoo
 
 #[sqlx::test]
 async fn domains_are_filtered_by_client_status_and_a_part_of_their_name(pool: PgPool) {
-    let app = TestApp::start(pool).await;
+    let dns = TestDns::start(&[a("fabrikam.test", "127.0.0.1")]);
+    let app = TestApp::start_with(pool, &[("SIGNPOST_DNS_SERVERS", &dns.address())]).await;
     let msp = app.msp("Acme IT").await;
     for hostname in ["contoso.com", "mail.contoso.com", "50-percent.example"] {
         msp.register(hostname).await;
     }
     let body =
-        json!({"hostname": "fabrikam.com", "client_name": "Fabrikam", "policy": {"default": {"action": "defer"}}});
+        json!({"hostname": "fabrikam.test", "client_name": "Fabrikam", "policy": {"default": {"action": "defer"}}});
     let fabrikam = created(&msp, "/domains", body).await;
-    app.verify("fabrikam.com").await;
-    eventually(|| async { msp.get("/domains/fabrikam.com").await.json()["status"] == "active" }).await;
+    app.verify("fabrikam.test").await;
+    eventually(|| async { msp.get("/domains/fabrikam.test").await.json()["status"] == "active" }).await;
     let client = fabrikam["client_id"].as_str().unwrap();
     for (query, expected) in [
         ("q=contoso", vec!["contoso.com", "mail.contoso.com"]),
@@ -469,13 +474,13 @@ async fn domains_are_filtered_by_client_status_and_a_part_of_their_name(pool: Pg
         ("q=%25", vec![]),
         ("q=_", vec![]),
         ("q=%27--", vec![]),
-        ("status=active", vec!["fabrikam.com"]),
+        ("status=active", vec!["fabrikam.test"]),
         (
             "status=pending_ownership&q=com",
             vec!["contoso.com", "mail.contoso.com"],
         ),
         ("status=suspended", vec![]),
-        (&format!("client_id={client}"), vec!["fabrikam.com"]),
+        (&format!("client_id={client}"), vec!["fabrikam.test"]),
         (&format!("client_id={client}&q=contoso"), vec![]),
     ] {
         let list = msp.get(&format!("/domains?{query}")).await.json();

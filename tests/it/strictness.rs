@@ -11,7 +11,7 @@ struct Writes {
     msp: Msp,
     client: String,
     server: String,
-    paths: [(&'static str, String); 9],
+    paths: [(&'static str, String); 10],
 }
 
 impl Writes {
@@ -32,6 +32,7 @@ impl Writes {
             ("POST", "/domains".to_owned()),
             ("PATCH", "/domains/contoso.com".to_owned()),
             ("POST", "/domains/import".to_owned()),
+            ("POST", "/domains/contoso.com/share-links".to_owned()),
             ("POST", "/tokens".to_owned()),
         ];
         Self {
@@ -717,6 +718,8 @@ async fn a_query_is_read_strictly(pool: PgPool) {
         ("/requests/summary?limit=1", "?limit"),
         ("/domains/contoso.com/preview?user=a", "?user"),
         ("/domains/contoso.com/preview?user-identifier=a", "?user-identifier"),
+        ("/domains/contoso.com/setup?connection=Proxy", "?connection"),
+        ("/domains/contoso.com/setup?server=nginx", "?server"),
     ] {
         assert_eq!(msp.get(query).await.pointers(), [pointer], "{query}");
     }

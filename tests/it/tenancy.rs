@@ -16,6 +16,8 @@ const LISTS: [&str; 6] = [
     "/audit-events",
 ];
 
+const OTHER_TENANT: &str = "66666666-7777-8888-9999-aaaaaaaaaaaa";
+
 /// One organisation with one of each.
 struct Tenant {
     msp: Msp,
@@ -242,26 +244,44 @@ async fn what_a_body_names_of_another_is_answered_as_what_never_was(pool: PgPool
 }
 
 #[sqlx::test]
-async fn a_hostname_that_another_holds_is_taken_and_nothing_more_is_told(pool: PgPool) {
+async fn a_hostname_that_another_holds_may_be_claimed_and_nothing_is_told_of_the_holder(pool: PgPool) {
     let app = TestApp::start(pool).await;
     let first = Tenant::new(&app, "first.example.com").await;
     let second = Tenant::new(&app, "second.example.com").await;
-    let body = json!({"hostname": "FIRST.example.com.", "client_name": "Contoso", "server": {"vendor": "intune", "parameters": {"tenant_id": TENANT}}});
-    let problem = second
+    app.verify("first.example.com").await;
+    let body = json!({"hostname": "FIRST.example.com.", "client_name": "Contoso", "server": {"vendor": "intune", "parameters": {"tenant_id": OTHER_TENANT}}});
+    let claim = second.msp.post("/domains", body.clone()).await;
+    assert_eq!(claim.status, 201, "{}", claim.text);
+    assert_eq!(claim.json()["status"], "pending_ownership");
+    assert_eq!(
+        claim.json()["certificate"]["state"],
+        "none",
+        "the holder's is not shown"
+    );
+    let own = first.msp.get("/domains/first.example.com").await;
+    assert_ne!(
+        own.json()["ownership"]["record"]["value"],
+        claim.json()["ownership"]["record"]["value"]
+    );
+    assert_eq!(
+        own.json()["status"],
+        "pending_dns",
+        "a claim without proof is nobody's concern"
+    );
+    assert!(!app.ask("first.example.com", "").await.text.contains(OTHER_TENANT));
+    second
         .msp
         .post("/domains", body.clone())
         .await
         .problem(409, "hostname_taken");
-    assert_eq!(problem["detail"], "first.example.com is already registered");
     let import = second
         .msp
         .post("/domains/import", json!({"rows": [body], "partial": true}))
         .await
         .json();
     assert_eq!(import["data"][0]["code"], "hostname_taken");
-    assert!(import["data"][0]["id"].is_null());
     for secret in first.ids() {
-        assert!(!import.to_string().contains(secret.as_str()));
+        assert!(!format!("{import}{}", claim.text).contains(secret.as_str()));
     }
     app.stop().await;
 }
@@ -353,6 +373,7 @@ async fn a_token_that_is_limited_to_a_client_sees_and_changes_that_client_only(p
         ),
         ("DELETE", "/domains/first.example.com".into(), Value::Null),
         ("GET", "/domains/first.example.com/preview".into(), Value::Null),
+        ("GET", "/domains/first.example.com/setup".into(), Value::Null),
         (
             "POST",
             "/mdm-servers".into(),

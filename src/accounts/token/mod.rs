@@ -22,24 +22,16 @@ pub struct TokenText(String);
 impl TokenText {
     #[must_use]
     pub fn random() -> Self {
-        // 62 does not divide 256: bytes beyond the last whole multiple are drawn again.
-        let mut characters = std::iter::repeat_with(crate::sealed::random::<1>)
-            .map(|[byte]| byte)
-            .filter(|byte| *byte < 248);
-        Self::from_characters(&mut characters)
+        Self::from_characters(random_characters())
     }
 
     /// The token that follows from `seed`, for a demo server that shows it at every start.
     #[must_use]
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self::from_characters(&mut seed.into_iter().map(|byte| byte % 248))
+        Self::from_characters(seed.into_iter().map(|byte| character(byte % 248)).collect())
     }
 
-    fn from_characters(bytes: &mut dyn Iterator<Item = u8>) -> Self {
-        let random: String = bytes
-            .take(RANDOM)
-            .map(|byte| char::from(ALPHABET[usize::from(byte % 62)]))
-            .collect();
+    fn from_characters(random: String) -> Self {
         let checksum = checksum(&random);
         Self(format!("{PREFIX}{random}{checksum}"))
     }
@@ -68,6 +60,22 @@ impl TokenText {
     }
 }
 
+/// 32 letters and digits that nobody guesses, also for other secrets that are shown once.
+#[must_use]
+pub fn random_characters() -> String {
+    // 62 does not divide 256: bytes beyond the last whole multiple are drawn again.
+    std::iter::repeat_with(crate::sealed::random::<1>)
+        .map(|[byte]| byte)
+        .filter(|byte| *byte < 248)
+        .take(RANDOM)
+        .map(character)
+        .collect()
+}
+
+fn character(byte: u8) -> char {
+    char::from(ALPHABET[usize::from(byte % 62)])
+}
+
 /// Six characters of the SHA-256 of the random part: finds typing mistakes and lets secret scanners
 /// tell a real token from a text that looks like one.
 fn checksum(random: &str) -> String {
@@ -76,7 +84,7 @@ fn checksum(random: &str) -> String {
         .as_ref()
         .iter()
         .take(CHECKSUM)
-        .map(|byte| char::from(ALPHABET[usize::from(byte % 62)]))
+        .map(|byte| character(*byte))
         .collect()
 }
 

@@ -1,4 +1,10 @@
-//! The TXT record that proves who owns a hostname.
+//! Who owns a hostname: the TXT record that proves it, and which of several claims holds.
+//! Several organisations may claim one name; one of them holds it and is served.
+pub mod claims;
+pub mod proof;
+pub mod settle;
+pub mod store;
+
 use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 

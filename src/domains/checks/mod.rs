@@ -1,0 +1,137 @@
+//! Looks at domains from outside, and writes down what was seen. No look holds a transaction open, and none that
+//! hangs holds up another.
+pub mod fetch;
+pub mod looks;
+pub mod schedule;
+pub mod store;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::{
+    Domain, DomainError,
+    connection::{self, Expected, Verdict},
+    ownership::settle,
+    status::{Status, status},
+};
+use crate::{
+    accounts::{Operator, Scope},
+    hostname::Hostname,
+};
+use looks::{Given, Looks, Seen};
+use store::Claimed;
+
+/// Longer than a look can take.
+const LEASE: TimeDelta = TimeDelta::minutes(3);
+const TENANT_KEPT: TimeDelta = TimeDelta::hours(20);
+/// How many domains are looked at at once.
+pub const AT_ONCE: usize = 32;
+/// How many looks people may wait for at once.
+pub const ASKED_FOR_AT_ONCE: usize = 64;
+
+/// Looks at domains, and keeps what it saw.
+pub struct Checker {
+    pub pool: PgPool,
+    pub looks: Looks,
+    pub expected: Expected,
+    /// Places for looks that people wait for: each asks strangers' servers, for up to a minute.
+    pub places: Semaphore,
+}
+
+impl Checker {
+    /// Claims up to `limit` domains that are due.
+    pub async fn claim_due(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<Claimed>, DomainError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut db = self.pool.acquire().await?;
+        store::claim_due(&mut db, Operator::checking(), now, now + LEASE, limit).await
+    }
+
+    /// Looks at one domain because a person asks.
+    pub async fn check_now(&self, scope: &Scope, domain_id: Uuid) -> Result<(), DomainError> {
+        let _place = self.places.try_acquire().map_err(|_| DomainError::Busy)?;
+        let now = crate::clock::now();
+        let claimed = store::claim(&mut *self.pool.acquire().await?, scope, domain_id, now, now + LEASE).await?;
+        Box::pin(self.check(claimed.ok_or(DomainError::NotFound)?)).await
+    }
+
+    /// Looks at a claimed domain, and writes down what it saw, unless somebody has looked since.
+    pub async fn check(&self, claimed: Claimed) -> Result<(), DomainError> {
+        let scope = Operator::checking().scope(claimed.organisation_id);
+        let found = super::store::find(&mut *self.pool.acquire().await?, &scope, claimed.domain_id).await?;
+        let domain = found.ok_or(DomainError::NotFound)?;
+        let hostname = Hostname::parse(&domain.hostname).map_err(|error| DomainError::Stored(error.to_string()))?;
+        let started = crate::clock::now();
+        // It changes seldom, and Entra throttles whoever asks too much.
+        let is_tenant_due = claimed.is_asked_for
+            || domain
+                .seen
+                .tenant_checked_at
+                .is_none_or(|checked| started - checked >= TENANT_KEPT);
+        let given = Given {
+            expected: &self.expected,
+            is_tenant_due,
+        };
+        let seen = Box::pin(self.looks.look(&domain, &hostname, given)).await;
+        let now = crate::clock::now();
+        let mut tx = self.pool.begin().await?;
+        // The claims first, as everybody who changes one does: no two wait for each other.
+        let settled = settle::settle(&mut tx, claimed.domain_id, &hostname, &seen.ownership, now);
+        if settled.await?.is_some() && store::confirm(&mut tx, claimed).await? {
+            self.keep(&mut tx, claimed, (&domain, &seen), now).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn keep(
+        &self,
+        db: &mut PgConnection,
+        claimed: Claimed,
+        (before, seen): (&Domain, &Seen),
+        now: DateTime<Utc>,
+    ) -> Result<(), DomainError> {
+        if let Some(observation) = &seen.observation {
+            let verdict = connection::judge(before.connection, &before.hostname, Some(observation), &self.expected);
+            let is_connected = verdict == Some(Verdict::Connected);
+            store::update_connection(db, claimed, observation, is_connected, now).await?;
+        }
+        if let Some(tenant_id) = seen.tenant_id {
+            store::update_tenant(db, claimed, tenant_id, now).await?;
+        }
+        let scope = Operator::checking().scope(claimed.organisation_id);
+        let after = super::store::find(db, &scope, claimed.domain_id).await?;
+        let after = after.ok_or(DomainError::NotFound)?;
+        let (was, is) = (status(before, &self.expected, now), status(&after, &self.expected, now));
+        // A change is often followed by another: the person is at it, or something has just broken.
+        let quick_since = if was == is || is == Status::Active {
+            after.seen.quick_since
+        } else {
+            now
+        };
+        let facts = schedule::Facts {
+            status: is,
+            quick_since,
+            is_held: after.claim.verification.is_some(),
+            takes_over_at: after.claim.takes_over_at,
+            missing_since: after.claim.proof.missing_since,
+        };
+        if was != is {
+            tracing::info!(
+                domain.hostname = after.hostname,
+                was = was.as_str(),
+                is = is.as_str(),
+                "a domain's status changed"
+            );
+        }
+        // What could not be looked at before it was verified is looked at next.
+        let is_unseen = after.seen.observation.is_none() && before.claim.verification.is_none() && facts.is_held;
+        let due_at = if is_unseen {
+            Some(now)
+        } else {
+            schedule::next(facts, now)
+        };
+        store::release(db, claimed, due_at, quick_since).await
+    }
+}

@@ -1,0 +1,129 @@
+//! A domain as it is stored → a [`Domain`].
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{
+    CertificateFacts, Connection, Domain, DomainError, Seen,
+    ownership::{
+        claims::{Claim, Method, Rival, Verification, proved_at},
+        proof::Proof,
+        store::verification,
+    },
+    policy::Policy,
+};
+
+/// A domain's columns with the facts of its organisation and its certificate.
+pub struct Row {
+    pub domain_id: Uuid,
+    pub hostname: String,
+    pub client_id: Uuid,
+    pub connection: String,
+    pub website_url: Option<String>,
+    pub policy: Json<Policy>,
+    pub ownership_key: Vec<u8>,
+    pub ownership_verified_at: Option<DateTime<Utc>>,
+    pub ownership_proof: Option<String>,
+    pub takes_over_at: Option<DateTime<Utc>>,
+    pub ownership_checked_at: Option<DateTime<Utc>>,
+    pub ownership_seen_since: Option<DateTime<Utc>>,
+    pub ownership_missing_since: Option<DateTime<Utc>>,
+    pub ownership_absent_at: Option<DateTime<Utc>>,
+    pub ownership_observed: Vec<String>,
+    pub ownership_failure: Option<serde_json::Value>,
+    pub holder_verified_at: Option<DateTime<Utc>>,
+    pub holder_seen_since: Option<DateTime<Utc>>,
+    pub holder_absent_at: Option<DateTime<Utc>>,
+    pub given_up_since: Option<DateTime<Utc>>,
+    pub contested_until: Option<DateTime<Utc>>,
+    pub connection_checked_at: Option<DateTime<Utc>>,
+    pub connection_observed: Option<serde_json::Value>,
+    pub connected_at: Option<DateTime<Utc>>,
+    pub tenant_checked_at: Option<DateTime<Utc>>,
+    pub tenant_id: Option<Uuid>,
+    pub quick_since: DateTime<Utc>,
+    pub tenant_ids: Vec<String>,
+    pub suspended_at: Option<DateTime<Utc>>,
+    pub issuer: Option<String>,
+    pub not_before: Option<DateTime<Utc>>,
+    pub not_after: Option<DateTime<Utc>>,
+    pub renews_at: Option<DateTime<Utc>>,
+    pub last_error: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Row {
+    pub fn domain(self) -> Result<Domain, DomainError> {
+        let connection = Connection::parse(&self.connection)
+            .ok_or_else(|| DomainError::Stored(format!("connection {}", self.connection)))?;
+        let claim = Claim {
+            verification: verification(self.ownership_verified_at, self.ownership_proof.as_deref())?,
+            takes_over_at: self.takes_over_at,
+            proof: Proof {
+                checked_at: self.ownership_checked_at,
+                seen_since: self.ownership_seen_since,
+                missing_since: self.ownership_missing_since,
+                absent_at: self.ownership_absent_at,
+            },
+        };
+        Ok(Domain {
+            rival: self.rival(),
+            certificate: self.certificate(),
+            id: self.domain_id,
+            hostname: self.hostname,
+            client_id: self.client_id,
+            connection,
+            website_url: self.website_url,
+            policy: self.policy.0,
+            ownership_key: self.ownership_key,
+            claim,
+            contested_until: self.contested_until,
+            seen: Seen {
+                ownership_observed: self.ownership_observed,
+                // What a later version can't read is as good as not looked at: the next look writes it anew.
+                ownership_failure: self
+                    .ownership_failure
+                    .and_then(|json| serde_json::from_value(json).ok()),
+                connection_checked_at: self.connection_checked_at,
+                observation: self
+                    .connection_observed
+                    .and_then(|json| serde_json::from_value(json).ok()),
+                connected_at: self.connected_at,
+                tenant_checked_at: self.tenant_checked_at,
+                tenant_id: self.tenant_id,
+                quick_since: self.quick_since,
+            },
+            tenant_ids: self.tenant_ids.iter().filter_map(|id| id.parse().ok()).collect(),
+            suspended_at: self.suspended_at,
+            certificate_error: self.last_error,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+
+    fn rival(&self) -> Rival {
+        let held_since = self.holder_verified_at.map(|at| {
+            let proof = Proof {
+                seen_since: self.holder_seen_since,
+                absent_at: self.holder_absent_at,
+                ..Proof::default()
+            };
+            let method = Method::Dns;
+            proved_at(Verification { at, method }, &proof)
+        });
+        Rival {
+            held_since,
+            given_up_since: self.given_up_since,
+        }
+    }
+
+    fn certificate(&self) -> Option<CertificateFacts> {
+        Some(CertificateFacts {
+            issuer: self.issuer.clone()?,
+            not_before: self.not_before?,
+            not_after: self.not_after?,
+            renews_at: self.renews_at?,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! The half that is an ordinary application: what its handlers share, and with what it looks at the world outside.
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::sync::Semaphore;
+
+use super::{Addresses, Installation, ca_file, names};
+use crate::{
+    api::{Api, probes::Probes, rate_limit::RateLimits},
+    config::{Certificates, Settings},
+    discovery::{
+        handler::{CHECK_USER, Discovery, decide},
+        query::ModelFamily,
+    },
+    dns::Dns,
+    domains::{
+        checks::{
+            ASKED_FOR_AT_ONCE, Checker,
+            fetch::{Fetch, OurAnswer},
+            looks::Looks,
+        },
+        connection::{Expected, authority_of},
+    },
+    entra::Entra,
+    hostname::Hostname,
+    outbound::Outbound,
+    probe::{Limits, Probe, Trust},
+};
+
+pub fn api(
+    settings: &Settings,
+    installation: &Installation,
+    addresses: &Addresses,
+    discovery: Arc<Discovery>,
+) -> Result<Api> {
+    let dns = Dns::new(&settings.dns_servers)?;
+    let ports = vec![settings.public_http_port, settings.public_https_port];
+    let outbound = Outbound::new(settings.outbound_allow.clone(), ports);
+    let entra = Entra::new(outbound.clone(), dns.clone(), &settings.entra_urls);
+    let probe = Probe {
+        dns: dns.clone(),
+        outbound,
+        trust: Trust::new(own_ca(settings)?.as_deref())?,
+        limits: Limits::default(),
+    };
+    let looks = Looks {
+        dns,
+        fetch: Fetch {
+            probe: probe.clone(),
+            https_port: settings.public_https_port,
+            ask_ourselves: Box::new(move |hostname| our_answer(&discovery, hostname)),
+        },
+        entra: entra.clone(),
+        turns_at_entra: Semaphore::new(4),
+    };
+    Ok(Api {
+        pool: installation.postgres.pool().clone(),
+        keyring: installation.keyring.clone(),
+        own_hosts: names::own(settings),
+        portal_url: names::portal_url(settings, addresses),
+        checker: Arc::new(Checker {
+            pool: installation.postgres.background().clone(),
+            looks,
+            expected: expected(settings),
+            places: Semaphore::new(ASKED_FOR_AT_ONCE),
+        }),
+        check_wanted: Arc::default(),
+        limits: RateLimits::default(),
+        entra,
+        probes: Probes::new(probe, settings.public_https_port),
+    })
+}
+
+/// The probe believes it where it signs the domains' certificates.
+fn own_ca(settings: &Settings) -> Result<Option<Vec<u8>>> {
+    match settings.certificates {
+        Certificates::Internal => {
+            let ca = std::fs::read(ca_file(&settings.state_dir)).context("the internal CA can't be read")?;
+            Ok(Some(ca))
+        }
+        Certificates::Acme => Ok(None),
+    }
+}
+
+/// What a look from outside is answered, if it reaches us.
+fn our_answer(discovery: &Discovery, hostname: &Hostname) -> Option<OurAnswer> {
+    let entry = discovery.directory.find(hostname.as_str())?;
+    let user = format!("{CHECK_USER}@{hostname}");
+    let decision = decide(&entry, Some(ModelFamily::IPhone), Some(user.as_bytes()));
+    Some(OurAnswer {
+        status: decision.status.as_u16(),
+        body: decision.body.map(|body| body.to_vec()).unwrap_or_default(),
+        location: decision.location.map(str::to_owned),
+    })
+}
+
+/// What must be seen of a domain from outside.
+fn expected(settings: &Settings) -> Expected {
+    Expected {
+        addresses: settings.edge_addresses.clone(),
+        edge_host: settings.edge_host.to_string(),
+        edge_port: settings.public_https_port,
+        // Also in a trial: what would stop the CA later is said now.
+        authority: authority_of(&settings.acme.directory),
+    }
+}

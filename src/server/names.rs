@@ -1,0 +1,27 @@
+//! Our own names, and the addresses made of them.
+use super::Addresses;
+use crate::{
+    config::{Certificates, Settings},
+    domains::OwnHosts,
+};
+
+/// The names that nobody may register.
+#[must_use]
+pub fn own(settings: &Settings) -> OwnHosts {
+    OwnHosts {
+        portal: settings.portal_host.to_string(),
+        edge: settings.edge_host.to_string(),
+    }
+}
+
+/// Where people open the portal: in a trial at the plain listener, for no browser trusts the internal CA.
+#[must_use]
+pub fn portal_url(settings: &Settings, addresses: &Addresses) -> String {
+    let host = &settings.portal_host;
+    match (settings.certificates, addresses.http.port(), settings.public_https_port) {
+        (Certificates::Internal, 80, _) => format!("http://{host}"),
+        (Certificates::Internal, port, _) => format!("http://{host}:{port}"),
+        (Certificates::Acme, _, 443) => format!("https://{host}"),
+        (Certificates::Acme, _, port) => format!("https://{host}:{port}"),
+    }
+}

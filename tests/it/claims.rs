@@ -1,0 +1,368 @@
+//! Who owns a hostname, seen with real name servers.
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::{
+    app::{Msp, TestApp, eventually},
+    faults::dns::{Broken, BrokenDns, Record, TestDns, a, delegated, txt},
+};
+
+const HOST: &str = "contoso.test";
+const NAME: &str = "_signpost.contoso.test";
+
+async fn start(pool: PgPool, records: &[Record]) -> (TestApp, TestDns) {
+    let dns = TestDns::start(records);
+    let app = TestApp::start_with(pool, &[("SIGNPOST_DNS_SERVERS", &dns.address())]).await;
+    (app, dns)
+}
+
+fn value(domain: &Value) -> String {
+    domain["ownership"]["record"]["value"].as_str().unwrap().to_owned()
+}
+
+async fn check(msp: &Msp) -> Value {
+    let answer = msp.post(&format!("/domains/{HOST}/check"), json!({})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+fn step(domain: &Value) -> (&str, &str, &str) {
+    (
+        domain["status"].as_str().unwrap(),
+        domain["next_action"]["code"].as_str().unwrap_or(""),
+        domain["next_action"]["cause"].as_str().unwrap_or(""),
+    )
+}
+
+async fn shift(pool: &PgPool, statement: &'static str) {
+    let changed = sqlx::query(statement).execute(pool).await.unwrap();
+    assert_eq!(changed.rows_affected(), 1, "{statement}");
+}
+
+#[sqlx::test]
+async fn a_domain_goes_from_registered_to_answering_with_no_hand_but_the_client_s(pool: PgPool) {
+    let (app, mut dns) = start(pool, &[a(HOST, "127.0.0.2")]).await;
+    let msp = app.msp("Acme IT").await;
+    let domain = msp.register(HOST).await;
+    assert_eq!(domain["status"], "pending_ownership");
+    let seen = || async { msp.get("/domains/contoso.test").await.json() };
+    eventually(|| async { seen().await["ownership"]["checked_at"].is_string() }).await;
+    let domain = seen().await;
+    assert_eq!(
+        step(&domain),
+        ("pending_ownership", "add_ownership_record", "record_missing")
+    );
+    assert_eq!(
+        domain["dns"]["records"][0]["observed"],
+        json!(["127.0.0.2"]),
+        "both are looked at from the start"
+    );
+
+    dns.change(&[a(HOST, "127.0.0.2"), txt(NAME, &[&value(&domain)])]);
+    let domain = check(&msp).await;
+    assert_eq!(step(&domain), ("pending_dns", "fix_dns", "address_elsewhere"));
+    assert_eq!(domain["next_action"]["actor"], "client");
+    eventually(|| async { app.ask(HOST, "").await.status == 200 }).await;
+
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&value(&domain)])]);
+    check(&msp).await;
+    eventually(|| async { seen().await["status"] == "active" }).await;
+    let domain = seen().await;
+    assert_eq!(
+        (&domain["next_action"], &domain["dns"]["ok"]),
+        (&Value::Null, &json!(true))
+    );
+    let events = msp.get("/audit-events").await.json();
+    let verified = events["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|event| event["action"] == "domain.verified");
+    assert_eq!(verified.unwrap()["actor"]["type"], "signpost", "{events:#}");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn the_record_is_found_among_others_in_pieces_and_as_one_of_several_values(pool: PgPool) {
+    let (app, mut dns) = start(pool, &[]).await;
+    let msp = app.msp("Acme IT").await;
+    let other = app.msp("Other IT").await;
+    let value = value(&msp.register(HOST).await);
+    let others = self::value(&other.register(HOST).await);
+    assert_ne!(value, others);
+    let (head, tail) = value.split_at(30);
+    for (records, expected) in [
+        (vec![], "record_missing"),
+        (vec![txt(NAME, &["v=spf1 -all"])], "record_wrong"),
+        (vec![txt(NAME, &[&others])], "record_of_another"),
+        (vec![txt("contoso.test", &[&value])], "record_missing"),
+        (vec![txt(NAME, &[&value[..40]])], "record_of_another"),
+    ] {
+        dns.change(&records);
+        let domain = check(&msp).await;
+        assert_eq!(
+            step(&domain),
+            ("pending_ownership", "add_ownership_record", expected),
+            "{records:?}"
+        );
+        assert!(domain["next_action"]["message"].as_str().unwrap().contains(&value));
+    }
+    // Each as the first proof of a domain registered anew.
+    for records in [
+        vec![txt(NAME, &[head, tail])],
+        vec![txt(NAME, &["v=spf1 -all"]), txt(NAME, &[&others]), txt(NAME, &[&value])],
+        vec![txt(NAME, &[&format!("{others} {value}")])],
+    ] {
+        dns.change(&records);
+        let domain = check(&msp).await;
+        assert_eq!(domain["status"], "pending_dns", "{records:?}: {domain:#}");
+        assert_eq!(msp.delete("/domains/contoso.test").await.status, 204);
+        msp.register(HOST).await;
+    }
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_newer_proof_takes_over_after_notice_and_grace(pool: PgPool) {
+    let (app, mut dns) = start(pool.clone(), &[]).await;
+    let holder = app.msp("Holder").await;
+    let rival = app.msp("Rival").await;
+    let held = value(&holder.register(HOST).await);
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&held])]);
+    assert!(check(&holder).await["ownership"]["verified_at"].is_string());
+    let claimed = value(
+        &rival
+            .register_intune(HOST, "99999999-2222-3333-4444-555555555555", "global")
+            .await,
+    );
+    eventually(|| async { app.running.serves(HOST) }).await;
+
+    // Without a proof the claim is worth nothing; nor does the holder hear of it.
+    assert_eq!(step(&check(&rival).await).0, "pending_ownership");
+    eventually(|| async { holder.get("/domains/contoso.test").await.json()["status"] == "active" }).await;
+
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&held]), txt(NAME, &[&claimed])]);
+    assert_eq!(
+        step(&check(&rival).await),
+        ("pending_ownership", "wait_for_take_over", "held_by_another")
+    );
+    let told = check(&holder).await;
+    assert_eq!(step(&told), ("attention", "settle_ownership", "newer_proof_of_another"));
+    assert!(!told.to_string().contains("Rival"), "{told:#}");
+    let tenant = |text: String| text.contains("11111111");
+    assert!(tenant(app.ask(HOST, "").await.text), "the holder is served until then");
+
+    // The holder has the other's record removed: the take-over is called off.
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&held])]);
+    assert_eq!(
+        step(&check(&rival).await),
+        ("pending_ownership", "add_ownership_record", "record_of_another")
+    );
+    assert_eq!(step(&check(&holder).await).0, "active");
+
+    // It comes back, and the grace goes by.
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&held]), txt(NAME, &[&claimed])]);
+    check(&rival).await;
+    shift(
+        &pool,
+        "update domains set takes_over_at = now() where takes_over_at is not null",
+    )
+    .await;
+    let taken = check(&rival).await;
+    assert!(taken["ownership"]["verified_at"].is_string(), "{taken:#}");
+    assert_eq!(taken["status"], "active", "the certificate goes with the name");
+    eventually(|| async { !tenant(app.ask(HOST, "").await.text) }).await;
+    let lost = check(&holder).await;
+    assert_eq!(
+        step(&lost),
+        ("pending_ownership", "renew_ownership_record", "record_may_be_old")
+    );
+    for (msp, action) in [
+        (&holder, "domain.taken_over"),
+        (&holder, "domain.contested"),
+        (&rival, "domain.takes_over"),
+    ] {
+        let events = msp.get("/audit-events").await.text;
+        assert!(events.contains(action), "{action}: {events}");
+    }
+    assert_eq!(holder.delete("/domains/contoso.test").await.status, 204);
+    eventually(|| async { app.ask(HOST, "").await.status == 200 }).await;
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_record_from_an_earlier_time_takes_nobody_s_name_not_even_after_it_was_given_up(pool: PgPool) {
+    let (app, mut dns) = start(pool, &[]).await;
+    let former = app.msp("Former").await;
+    let holder = app.msp("Holder").await;
+    let old = value(&former.register(HOST).await);
+    assert_eq!(former.delete("/domains/contoso.test").await.status, 204);
+    let held = value(&holder.register(HOST).await);
+    dns.change(&[txt(NAME, &[&old]), txt(NAME, &[&held])]);
+    assert_eq!(step(&check(&holder).await).0, "pending_dns");
+
+    former.register(HOST).await;
+    let stale = ("pending_ownership", "renew_ownership_record", "record_may_be_old");
+    assert_eq!(step(&check(&former).await), stale);
+    assert_eq!(step(&check(&holder).await).0, "pending_dns");
+    assert_eq!(holder.delete("/domains/contoso.test").await.status, 204);
+    assert_eq!(step(&check(&former).await), stale, "the tombstone");
+
+    // The one who gave it up may have it again at once; so may who proves anew.
+    holder.register(HOST).await;
+    assert_eq!(step(&check(&holder).await).0, "pending_dns");
+    assert_eq!(holder.delete("/domains/contoso.test").await.status, 204);
+    dns.change(&[]);
+    check(&former).await;
+    dns.change(&[txt(NAME, &[&old])]);
+    assert_eq!(step(&check(&former).await).0, "pending_dns");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_lost_proof_is_told_for_seven_days_and_then_ends_service(pool: PgPool) {
+    let (app, mut dns) = start(pool.clone(), &[]).await;
+    let msp = app.msp("Acme IT").await;
+    let value = value(&msp.register(HOST).await);
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&value])]);
+    check(&msp).await;
+    eventually(|| async { app.running.serves(HOST) }).await;
+
+    dns.change(&[a(HOST, "127.0.0.1")]);
+    let domain = check(&msp).await;
+    assert_eq!(
+        step(&domain),
+        ("attention", "restore_ownership_record", "record_missing")
+    );
+    assert_eq!(app.ask(HOST, "").await.status, 200);
+    shift(
+        &pool,
+        "update domain_checks set ownership_missing_since = now() - interval '6 days 23 hours'",
+    )
+    .await;
+    assert_eq!(step(&check(&msp).await).0, "attention");
+    shift(
+        &pool,
+        "update domain_checks set ownership_missing_since = now() - interval '7 days'",
+    )
+    .await;
+    assert_eq!(step(&check(&msp).await).0, "pending_ownership");
+    eventually(|| async { app.ask(HOST, "").await.status == 404 }).await;
+
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&value])]);
+    assert_eq!(step(&check(&msp).await).0, "active");
+    eventually(|| async { app.ask(HOST, "").await.status == 200 }).await;
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn an_operator_s_word_needs_no_record_and_names_the_organisation_where_several_claim(pool: PgPool) {
+    let (app, _dns) = start(pool.clone(), &[a(HOST, "127.0.0.1")]).await;
+    let first = app.msp("First").await;
+    let second = app.msp("Second").await;
+    first.register(HOST).await;
+    app.verify(HOST).await;
+    assert_eq!(step(&check(&first).await).0, "active");
+    second.register(HOST).await;
+    let say = |organisation_id| {
+        let pool = pool.clone();
+        async move {
+            let mut tx = pool.begin().await.unwrap();
+            let operator = signpost::accounts::Operator::at_the_command_line();
+            let hostname = signpost::hostname::Hostname::parse(HOST).unwrap();
+            let now = signpost::clock::now();
+            let said = signpost::domains::verify(&mut tx, operator, &hostname, organisation_id, now).await;
+            tx.commit().await.unwrap();
+            said.map_err(|error| error.to_string())
+        }
+    };
+    let error = say(None).await.unwrap_err();
+    assert!(
+        error.contains("--organisation") && error.contains("(Second)"),
+        "{error}"
+    );
+    say(Some(second.organisation_id)).await.unwrap();
+    assert_eq!(step(&check(&second).await).0, "active");
+    assert_eq!(step(&check(&first).await).0, "pending_ownership");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_claim_on_an_apex_neither_captures_nor_blocks_its_subdomains(pool: PgPool) {
+    let (app, mut dns) = start(pool, &[]).await;
+    let apex = app.msp("Apex").await;
+    let below = app.msp("Below").await;
+    let record = value(&apex.register(HOST).await);
+    let other = value(&below.register("mail.contoso.test").await);
+    dns.change(&[txt(NAME, &[&record]), txt("_signpost.mail.contoso.test", &[&other])]);
+    assert!(check(&apex).await["ownership"]["verified_at"].is_string());
+    let domain = below.post("/domains/mail.contoso.test/check", json!({})).await.json();
+    assert!(domain["ownership"]["verified_at"].is_string(), "{domain:#}");
+    // The apex's proof is none for what is below it.
+    apex.register("www.contoso.test").await;
+    let domain = apex.post("/domains/www.contoso.test/check", json!({})).await.json();
+    assert_eq!(domain["ownership"]["verified_at"], Value::Null);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_name_server_that_hangs_holds_up_nobody_else(pool: PgPool) {
+    let silent = BrokenDns::start(Broken::Silent);
+    let (app, _dns) = start(
+        pool,
+        &[a(HOST, "127.0.0.1"), delegated("silent.test", silent.socket_address())],
+    )
+    .await;
+    let msp = app.msp("Acme IT").await;
+    for index in 0..20 {
+        msp.register(&format!("n{index}.silent.test")).await;
+    }
+    msp.register(HOST).await;
+    let seen = || async { msp.get("/domains/contoso.test").await.json()["ownership"]["checked_at"].is_string() };
+    eventually(seen).await;
+    assert_eq!(
+        msp.get("/domains/n19.silent.test").await.json()["ownership"]["checked_at"],
+        Value::Null,
+        "those are still waited for"
+    );
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn of_several_nodes_one_looks_at_a_domain_and_what_was_seen_last_counts(pool: PgPool) {
+    use signpost::{accounts::Operator, domains::checks::store};
+    let (app, _dns) = start(pool.clone(), &[]).await;
+    let msp = app.msp("Acme IT").await;
+    msp.register(HOST).await;
+    eventually(|| async { msp.get("/domains/contoso.test").await.json()["ownership"]["checked_at"].is_string() }).await;
+    app.stop().await;
+    let now = signpost::clock::now();
+    shift(
+        &pool,
+        "update domain_checks set due_at = now() - interval '1 hour', lease_until = null",
+    )
+    .await;
+    let until = now + chrono::TimeDelta::minutes(3);
+    let claim = || async {
+        let mut db = pool.acquire().await.unwrap();
+        store::claim_due(&mut db, Operator::checking(), now, until, 10)
+            .await
+            .unwrap()
+    };
+    let (one, two) = tokio::join!(claim(), claim());
+    assert_eq!(one.len() + two.len(), 1);
+    let first = one.into_iter().chain(two).next().unwrap();
+    let mut db = pool.acquire().await.unwrap();
+    assert!(store::confirm(&mut db, first).await.unwrap());
+    // The first node oversleeps.
+    let late = store::claim_due(
+        &mut db,
+        Operator::checking(),
+        until,
+        until + chrono::TimeDelta::minutes(3),
+        10,
+    )
+    .await;
+    assert_eq!(late.unwrap().len(), 1);
+    assert!(!store::confirm(&mut db, first).await.unwrap());
+}
