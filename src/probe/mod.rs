@@ -17,6 +17,7 @@ mod exchange;
 mod hello;
 mod journey;
 mod json;
+mod lenient;
 mod line;
 mod names;
 mod refused;
