@@ -60,6 +60,8 @@ pub struct Api {
     pub check_wanted: Arc<Notify>,
     /// Where people find the portal, without a slash at the end: links are made of it, and never of a request.
     pub portal_url: String,
+    /// The file with our own CA's root, on trial.
+    pub trial_root: Option<String>,
     pub limits: RateLimits,
     pub entra: Entra,
     pub probes: Probes,

@@ -107,6 +107,7 @@ pub async fn show_setup(
         host: &expected.edge_host,
         https_port: expected.edge_port,
         addresses: &expected.addresses,
+        trial_root: api.trial_root.as_deref(),
     };
     let setup = setup::setup(&domain.hostname, proof, edge, connection);
     Ok(web::Json(SetupBody {

@@ -58,6 +58,7 @@ pub fn api(
         keyring: installation.keyring.clone(),
         own_hosts: names::own(settings),
         portal_url: names::portal_url(settings, addresses),
+        trial_root: trial_root(settings),
         checker: Arc::new(Checker {
             pool: installation.postgres.background().clone(),
             looks,
@@ -92,6 +93,12 @@ fn our_answer(discovery: &Discovery, hostname: &Hostname) -> Option<OurAnswer> {
         body: decision.body.map(|body| body.to_vec()).unwrap_or_default(),
         location: decision.location.map(str::to_owned),
     })
+}
+
+/// The internal CA as the machine's other programs find it; none if certificates are a public authority's.
+fn trial_root(settings: &Settings) -> Option<String> {
+    let file = std::path::absolute(ca_file(&settings.state_dir)).ok()?;
+    (settings.certificates == Certificates::Internal).then(|| file.display().to_string())
 }
 
 /// What must be seen of a domain from outside.

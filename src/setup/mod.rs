@@ -17,6 +17,8 @@ pub struct Edge<'a> {
     /// As the world sees it.
     pub https_port: u16,
     pub addresses: &'a [IpAddr],
+    /// The file with the root certificate, if the edge's own is not a public authority's: of a trial.
+    pub trial_root: Option<&'a str>,
 }
 
 /// Everything that its owner does for one domain.
@@ -95,21 +97,31 @@ fn address_record(hostname: &str, address: IpAddr) -> Record {
     }
 }
 
+/// On Debian and its relatives, and where Caddy and others look by themselves.
+const PUBLIC_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+const TRIAL: &str = "This Signpost is on trial, with an authority of its own: {{roots}} is its root certificate, on the machine where it runs. Devices do not trust it.";
+
 /// Where one domain is answered on the edge host. A hostname is letters, digits, dots and hyphens, so it needs no
 /// escaping in any server's language.
 struct Target<'a> {
     hostname: &'a str,
     /// With its port, where that is not the usual one.
     edge: String,
+    /// In quotes, since nobody chose its name to be pasted.
+    trial_root: Option<String>,
 }
 
 impl<'a> Target<'a> {
     fn new(hostname: &'a str, edge: Edge<'_>) -> Self {
-        let edge = match edge.https_port {
-            443 => edge.host.to_owned(),
-            port => format!("{}:{port}", edge.host),
-        };
-        Self { hostname, edge }
+        Self {
+            hostname,
+            edge: match edge.https_port {
+                443 => edge.host.to_owned(),
+                port => format!("{}:{port}", edge.host),
+            },
+            trial_root: edge.trial_root.map(|path| format!("\"{path}\"")),
+        }
     }
 
     fn url(&self) -> String {
@@ -123,9 +135,22 @@ impl<'a> Target<'a> {
             .replace("{{edge}}", &self.edge)
             .replace("{{hostname}}", self.hostname)
             .replace("{{well_known}}", WELL_KNOWN)
+            .replace("{{caddy_trust}}", self.caddy_trust())
+            .replace("{{roots}}", self.trial_root.as_deref().unwrap_or(PUBLIC_ROOTS))
+    }
+
+    /// Caddy trusts the system's roots without a word.
+    fn caddy_trust(&self) -> &'static str {
+        match self.trial_root {
+            None => "",
+            Some(_) => "\n\t\ttransport http {\n\t\t\ttls_trusted_ca_certs {{roots}}\n\t\t}",
+        }
     }
 
     fn snippet(&self, template: &Template, mode: Connection) -> Snippet {
+        let trusts = template.text.contains("{{roots}}") || template.text.contains("{{caddy_trust}}");
+        let trial = (trusts && self.trial_root.is_some()).then_some(TRIAL);
+        let notes = template.notes.iter().copied().chain(trial);
         Snippet {
             server: template.server,
             name: template.name,
@@ -133,7 +158,7 @@ impl<'a> Target<'a> {
             file: self.fill(template.file),
             language: template.language,
             text: self.fill(template.text),
-            notes: template.notes.iter().map(|note| self.fill(note)).collect(),
+            notes: notes.map(|note| self.fill(note)).collect(),
         }
     }
 }
@@ -151,6 +176,7 @@ mod tests {
             host: "edge.signpost.test",
             https_port: 443,
             addresses: &addresses,
+            trial_root: None,
         };
         setup(HOSTNAME, "signpost-verification=x".to_owned(), edge, connection)
     }
@@ -242,6 +268,7 @@ mod tests {
             host: "localhost",
             https_port: 8443,
             addresses: &[],
+            trial_root: None,
         };
         let setup = setup("contoso.com", String::new(), edge, Connection::Proxy);
         let target = "https://localhost:8443/d/contoso.com/.well-known/com.apple.remotemanagement";
@@ -249,6 +276,38 @@ mod tests {
         let holds =
             |snippet: &Snippet| snippet.text.contains(target) || snippet.text.contains("https://localhost:8443 {");
         assert!(setup.snippets.iter().all(holds), "{:#?}", setup.snippets);
+    }
+
+    #[test]
+    fn a_proxy_trusts_public_authorities_or_on_trial_the_one_that_signed() {
+        let snippets = |trial_root| {
+            let edge = Edge {
+                host: "localhost",
+                https_port: 443,
+                addresses: &[],
+                trial_root,
+            };
+            let setup = setup("contoso.com", String::new(), edge, Connection::Proxy);
+            ["nginx", "apache", "caddy"].map(|server| {
+                let mut snippets = setup.snippets.iter();
+                let snippet = snippets.find(|snippet| snippet.server == server).unwrap();
+                (snippet.text.clone(), snippet.notes.join("\n"))
+            })
+        };
+        let [nginx, apache, caddy] = snippets(None);
+        assert!(nginx.0.contains("proxy_ssl_verify on;") && nginx.0.contains(PUBLIC_ROOTS));
+        assert!(apache.0.contains("SSLProxyVerify require") && apache.0.contains(PUBLIC_ROOTS));
+        assert!(!caddy.0.contains("tls") && !caddy.1.contains("trial"));
+        for (text, notes) in snippets(Some("/srv/sign post/ca.pem")) {
+            assert!(
+                text.contains(" \"/srv/sign post/ca.pem\"") && !text.contains(PUBLIC_ROOTS),
+                "{text}"
+            );
+            assert!(
+                notes.contains("/srv/sign post/ca.pem") && notes.contains("on trial"),
+                "{notes}"
+            );
+        }
     }
 
     // Services that no test can start: that their texts are what their documentation asks for.

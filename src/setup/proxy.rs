@@ -93,7 +93,7 @@ pub static TEMPLATES: &[Template] = &[
         language: "apache",
         text: include_str!("snippets/wordpress-proxy.htaccess"),
         notes: &[
-            "Works only where the server's own configuration has mod_proxy_http and `SSLProxyEngine On`, which .htaccess can't switch on, and no `ProxyPreserveHost On`. Most shared hosting has not: the path then answers an error, and the connection `redirect` is the way.",
+            "Works only where the server's own configuration has mod_proxy_http and `SSLProxyEngine On` (better with `SSLProxyVerify require`), which .htaccess can't switch on, and no `ProxyPreserveHost On`. Most shared hosting has not: the path then answers an error, and the connection `redirect` is the way.",
             "Not between `# BEGIN WordPress` and `# END WordPress`: WordPress writes anew what is there.",
             "Put it above every other RewriteRule, for example one that redirects to www, and above a block of a caching or security plugin.",
             "For Apache. nginx does not read .htaccess: take the snippet for nginx.",

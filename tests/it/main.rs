@@ -32,4 +32,5 @@ mod strictness;
 mod tenancy;
 mod tls;
 mod web_servers;
+mod websites;
 mod wire;

@@ -1,6 +1,4 @@
 //! The set-up of a domain, and its snippets in the real web servers: what is pasted is what the API says.
-use std::path::{Path, PathBuf};
-
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -18,9 +16,6 @@ const QUERIES: [&str; 3] = [
     "?user-identifier=first%2Btag%40contoso.com&model-family=Mac",
     "",
 ];
-
-/// What the snippets for proxies trust.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Signpost with a domain, at an edge host that everybody here can look up.
 struct Bench {
@@ -48,8 +43,8 @@ impl Bench {
         Self { app, msp, target }
     }
 
-    fn ca(&self) -> PathBuf {
-        self.app.state_dir.join("ca.pem")
+    fn ca(&self) -> String {
+        self.app.state_dir.join("ca.pem").display().to_string()
     }
 
     /// What there is to paste for `server`.
@@ -61,13 +56,6 @@ impl Bench {
         let snippet = snippets.iter().find(|snippet| snippet["server"] == server).unwrap();
         assert_eq!(snippet["mode"], mode);
         snippet["text"].as_str().unwrap().to_owned()
-    }
-
-    /// The same, with the test's CA in the place of the system's.
-    async fn trusting_snippet(&self, server: &str) -> String {
-        let text = self.snippet(server, "proxy").await;
-        assert!(text.contains(SYSTEM_ROOTS), "{text}");
-        text.replace(SYSTEM_ROOTS, self.ca().to_str().unwrap())
     }
 
     /// Sends every query to the web server and looks where it is sent on to.
@@ -173,8 +161,8 @@ fn wordpress(snippet: &str) -> (TestDir, WebServer) {
     (site, server)
 }
 
-fn caddy(site: &str, ca: &Path) -> WebServer {
-    WebServer::caddy(&format!("http://contoso.com:{{port}} {{\n{site}\n}}"), ca)
+fn caddy(site: &str) -> WebServer {
+    WebServer::caddy(&format!("http://contoso.com:{{port}} {{\n{site}\n}}"))
 }
 
 #[sqlx::test]
@@ -182,7 +170,7 @@ async fn nginx_redirects_and_proxies_with_its_snippets_and_keeps_the_query(pool:
     let bench = Bench::start(pool).await;
     let redirecting = nginx(&bench.snippet("nginx", "redirect").await);
     bench.assert_redirects(&redirecting).await;
-    let proxying = nginx(&bench.trusting_snippet("nginx").await);
+    let proxying = nginx(&bench.snippet("nginx", "proxy").await);
     bench.assert_proxies(&proxying).await;
     bench.app.stop().await;
 }
@@ -192,7 +180,7 @@ async fn apache_redirects_and_proxies_with_its_snippets_and_keeps_the_query(pool
     let bench = Bench::start(pool).await;
     let redirecting = apache(&bench.snippet("apache", "redirect").await);
     bench.assert_redirects(&redirecting).await;
-    let proxying = apache(&bench.trusting_snippet("apache").await);
+    let proxying = apache(&bench.snippet("apache", "proxy").await);
     bench.assert_proxies(&proxying).await;
     bench.app.stop().await;
 }
@@ -211,11 +199,11 @@ async fn wordpress_in_apache_redirects_and_proxies_with_its_snippets_and_keeps_t
 async fn caddy_redirects_and_proxies_with_its_snippets_and_keeps_the_query(pool: PgPool) {
     let bench = Bench::start(pool).await;
     let snippet = bench.snippet("caddy", "redirect").await;
-    let redirecting = caddy(&format!("redir https://www.contoso.com{{uri}}\n{snippet}"), &bench.ca());
+    let redirecting = caddy(&format!("redir https://www.contoso.com{{uri}}\n{snippet}"));
     bench.assert_redirects(&redirecting).await;
     let snippet = bench.snippet("caddy", "proxy").await;
     let website = "handle {\nredir https://www.contoso.com{uri}\n}";
-    let proxying = caddy(&format!("{website}\n{snippet}"), &bench.ca());
+    let proxying = caddy(&format!("{website}\n{snippet}"));
     bench.assert_proxies(&proxying).await;
     bench.app.stop().await;
 }
@@ -231,10 +219,13 @@ async fn a_proxy_passes_nothing_on_from_a_server_that_is_not_the_edge_host(pool:
             .cert
             .pem(),
     );
-    let trust_the_stranger = |text: String| text.replace(SYSTEM_ROOTS, root.to_str().unwrap());
+    let trust_the_stranger = |text: String| {
+        assert!(text.contains(bench.ca().as_str()), "{text}");
+        text.replace(&bench.ca(), root.to_str().unwrap())
+    };
     let nginx = nginx(&trust_the_stranger(bench.snippet("nginx", "proxy").await));
     let apache = apache(&trust_the_stranger(bench.snippet("apache", "proxy").await));
-    let caddy = caddy(&bench.snippet("caddy", "proxy").await, &root);
+    let caddy = caddy(&trust_the_stranger(bench.snippet("caddy", "proxy").await));
     for server in [nginx, apache, caddy] {
         let answer = ask(server.port, &Method::GET, WELL_KNOWN).await;
         assert!(answer.status >= 500, "{} {}", answer.status, answer.text);
