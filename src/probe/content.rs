@@ -23,9 +23,17 @@ pub fn fault(answer: &Answer) -> Option<Fault> {
             quoted(&each.collect::<Vec<_>>().join(", "))
         }
     };
+    // As a client that joins them reads them.
+    if let [first, others @ ..] = values.as_slice()
+        && !others.is_empty()
+        && values.iter().all(|value| value == first)
+        && essence(&String::from_utf8_lossy(first.as_bytes())) == "application/json"
+    {
+        return Some(doubled());
+    }
     let essence = essence(&shown);
     match essence.as_str() {
-        "application/json" if values.len() == 1 => None,
+        "application/json" => None,
         "application/octet-stream" => Some(
             Fault::new(
                 Code::OctetStream,
@@ -47,6 +55,16 @@ pub fn fault(answer: &Answer) -> Option<Fault> {
 fn essence(value: &str) -> String {
     let essence = value.split(';').next().unwrap_or_default();
     essence.trim().to_ascii_lowercase()
+}
+
+fn doubled() -> Fault {
+    Fault::new(
+        Code::Undetermined,
+        "The Content-Type application/json stands there twice.",
+    )
+    .expected("Content-Type: application/json, once.")
+    .remedy("Whoever runs the web server sets the header in one place only: a script and the server both do.")
+    .passable("Those that join the two and then do not know the type. Which do is not known.")
 }
 
 fn missing(answer: &Answer) -> Fault {
@@ -210,6 +228,12 @@ mod tests {
                 "{}",
                 Code::WrongContentType,
                 "application/json, text/html",
+            ),
+            (
+                &["application/json", "application/json"],
+                "{}",
+                Code::Undetermined,
+                "twice",
             ),
             (
                 &["application/json, application/json"],

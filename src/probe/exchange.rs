@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    lenient::Lenient,
     report::{Code, Fault},
     target::Target,
     text::{quoted, quoted_bytes},
@@ -95,7 +96,7 @@ pub async fn ask(
         .ignore_invalid_headers_in_responses(true)
         .allow_spaces_after_header_name_in_responses(true)
         .allow_obsolete_multiline_headers_in_responses(true)
-        .handshake(TokioIo::new(stream));
+        .handshake(TokioIo::new(Lenient(stream)));
     let (mut sender, connection) = handshake.await.map_err(|error| no_answer(&error))?;
     let exchange = async {
         match timeout_at(end, sender.send_request(request)).await {

@@ -85,6 +85,8 @@ pub async fn follow(
             journey.query_lost_at = Some(format!("{} redirects to {}", here.place(), next.place()));
         }
         let answer = Box::pin(visit(lines, home, &next, &method)).await;
+        // What our own impatience ended is no fault of this hop alone.
+        let answer = answer.map_err(|fault| if lines.has_time() { fault } else { out_of_time() });
         journey.hops.push(hop(&next, &answer));
         journey.place = Some(next.place());
         journey.end = answer.map_err(|fault| journey.told(fault));
@@ -215,6 +217,15 @@ async fn addresses(lines: Lines<'_>, target: &Target, name: &str) -> Result<Vec<
     }
     let permitted = all.into_iter().filter(|address| guard.permits(*address).is_ok());
     Ok(permitted.take(MAX_ADDRESSES).collect())
+}
+
+fn out_of_time() -> Fault {
+    Fault::new(
+        Code::ResponseTooSlow,
+        "The way here took so long that the probe ended: each answer before came slowly.",
+    )
+    .expected("The document within a few seconds.")
+    .remedy("Whoever runs the web servers on the way finds out what holds their answers up, and redirects less.")
 }
 
 fn forbidden(what: &str, why: &[Forbidden]) -> Fault {

@@ -2,7 +2,7 @@
 //! HTTP, the document. Says at each step what was seen, what was expected, who is to do what, and for which devices
 //! it matters. Where the cause can't be told, it says that.
 //!
-//! Facts are gathered by [`walk`], [`line`] and [`journey`]; what they mean is decided by pure functions. Everything
+//! Facts are gathered by `walk`, `line` and `journey`; what they mean is decided by pure functions. Everything
 //! that a server says is hostile: bounded in time and size, cut short and stripped before it is shown. Logs nothing,
 //! and knows nothing of who asks.
 mod answered;
@@ -17,6 +17,7 @@ mod exchange;
 mod hello;
 mod journey;
 mod json;
+mod lenient;
 mod line;
 mod names;
 mod refused;

@@ -42,6 +42,7 @@ pub fn fault(broken: &Broken, asked: &Asked, name: &str) -> Fault {
         }
         _ => match broken.why {
             Why::Alert(_) if broken.client_certificate_wanted => client_certificate(name),
+            Why::Alert(120) => only_http2(),
             Why::Alert(alert) => refused(alert, name),
             _ => undetermined(broken, asked),
         },
@@ -101,6 +102,17 @@ fn client_certificate(name: &str) -> Fault {
     ))
 }
 
+/// Devices may speak it; we don't.
+fn only_http2() -> Fault {
+    Fault::new(
+        Code::Undetermined,
+        "The server does not speak HTTP/1.1 (alert no_application_protocol). What it answers over HTTP/2 can't be told from here.",
+    )
+    .expected("HTTP/1.1 beside newer versions.")
+    .remedy("Whoever runs the web server allows HTTP/1.1 too.")
+    .devices("Those that do not use HTTP/2 here. Which do is not known.")
+}
+
 fn refused(alert: u8, name: &str) -> Fault {
     let (meaning, remedy) = match alert {
         112 => (
@@ -120,10 +132,6 @@ fn refused(alert: u8, name: &str) -> Fault {
         70 => (
             "it speaks no version of TLS that devices speak".to_owned(),
             "Whoever runs the web server turns on TLS 1.2 and 1.3.".to_owned(),
-        ),
-        120 => (
-            "it does not want to speak HTTP/1.1".to_owned(),
-            "Whoever runs the web server allows HTTP/1.1 beside newer versions.".to_owned(),
         ),
         _ => (
             "why, only its log can say".to_owned(),
@@ -295,6 +303,7 @@ mod tests {
                 Code::TlsRefused,
                 "no certificate for contoso.com",
             ),
+            (Why::Alert(120), alert(120), None, Code::Undetermined, "HTTP/2"),
             (Why::Alert(200), alert(200), None, Code::TlsRefused, "number 200"),
             (garbage(), plain(), plain(), Code::NotTls, "HTTP/1.1 400"),
             (garbage(), other(), other(), Code::NotTls, "SSH-2.0"),

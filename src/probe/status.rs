@@ -245,6 +245,11 @@ fn unexpected(answer: &Answer) -> Fault {
             "Whoever runs the web server finds out in its log what it does not like: often an `@` or the parameters of \
              the query.",
         ),
+        406 => (
+            format!("{line}: the server{} does not take the request", by(answer)),
+            "Whoever runs the web server looks into the log of its security module (ModSecurity and the like answer so to \
+             an `@` in the query, or to a client that is no browser), and excepts this path.",
+        ),
         451 => (
             format!("{line}: the server does not answer for legal reasons"),
             "Whoever runs the web server excepts this path.",

@@ -243,6 +243,11 @@ async fn tell_comparisons(
         }
     };
     let (head, without) = tokio::join!(ask_head, ask_bare);
+    // An answer that our own impatience ended tells nothing.
+    let (head, without) = match lines.has_time() {
+        true => (head, without),
+        false => (None, None),
+    };
     if let (Some(head), Ok(get)) = (&head, &with_query.end) {
         telling.result(Stage::Head, compare::head(get, head));
     }
