@@ -104,10 +104,14 @@ pub async fn probe_domain(
     // The connection goes back to the pool before the long wait.
     let domain = find(&mut *api.pool.acquire().await?, &scope, &key).await?;
     let _place = api.probes.enter(scope.organisation_id())?;
-    let ours = (domain.connection == Connection::Direct).then(|| Ours {
-        addresses: api.checker.expected.addresses.clone(),
-        edge_host: api.own_hosts.edge.clone(),
-    });
+    let ours = match domain.connection {
+        Connection::Direct => Some(Ours {
+            addresses: api.checker.expected.addresses.clone(),
+            edge_host: api.own_hosts.edge.clone(),
+            caa_forbids: api.checker.caa_forbids(&domain.hostname).await,
+        }),
+        Connection::Redirect | Connection::Proxy => None,
+    };
     let request = Request {
         hostname: domain.hostname,
         user: None,

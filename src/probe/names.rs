@@ -20,6 +20,8 @@ pub struct Ours {
     pub addresses: Vec<IpAddr>,
     /// The edge's own name, which an alias may point at.
     pub edge_host: String,
+    /// Why its CAA records keep it from getting a certificate, in one sentence.
+    pub caa_forbids: Option<String>,
 }
 
 /// What is to be tried, and what is to be said.
@@ -43,10 +45,12 @@ pub fn judge(name: &str, found: &Addresses, port: u16, outbound: &Outbound, ours
         .collect();
     let fault = match all.as_slice() {
         [] => Some(nothing(name, found)),
-        _ if !forbidden.is_empty() => Some(not_global(name, &forbidden)),
+        // Of a domain of ours it matters more that an address is not ours than what else is wrong with it.
         _ => ours
             .and_then(|ours| elsewhere(name, found, &all, ours))
-            .or_else(|| half(found)),
+            .or_else(|| (!forbidden.is_empty()).then(|| not_global(name, &forbidden)))
+            .or_else(|| half(found))
+            .or_else(|| ours.and_then(|ours| ours.caa_forbids.as_deref()).map(caa_forbids)),
     };
     Found {
         left_out: permitted.len().saturating_sub(MAX_ADDRESSES),
@@ -230,6 +234,13 @@ fn elsewhere(name: &str, found: &Addresses, all: &[SocketAddr], ours: &Ours) -> 
     Some(fault.expected(expected))
 }
 
+fn caa_forbids(why: &str) -> Fault {
+    Fault::new(Code::CaaForbids, why)
+        .expected("CAA records that let Signpost's certificate authority issue, or none.")
+        .remedy("Whoever maintains the domain's DNS adds that record, or removes the CAA records.")
+        .passable("All devices, once a certificate is to be issued or renewed; as long as one is valid, none.")
+}
+
 /// One family is there, of the other nothing can be told: a resolver may wait for it, or give up.
 fn half(found: &Addresses) -> Option<Fault> {
     let (kind, failure) = match (&found.a, &found.aaaa) {
@@ -358,6 +369,7 @@ mod tests {
         let ours = Ours {
             addresses: vec!["93.184.216.1".parse().unwrap(), "2606:2800:220:1::1".parse().unwrap()],
             edge_host: "edge.example.net".to_owned(),
+            caa_forbids: None,
         };
         let alias = |target: &str, ip: &str| records(&[target], vec![ip.parse().unwrap()]);
         for (a, aaaa, code) in [
@@ -389,6 +401,17 @@ mod tests {
         ] {
             let found = judged(a, aaaa, Some(&ours));
             assert_eq!(found.fault.map(|fault| fault.code), code, "{}", found.detail);
+        }
+        let forbidden = Ours {
+            caa_forbids: Some("CAA forbids.".to_owned()),
+            ..ours
+        };
+        for (a, code) in [
+            (v4(&["93.184.216.1"]), Code::CaaForbids),
+            (v4(&["10.0.0.1"]), Code::AddressElsewhere),
+        ] {
+            let fault = judged(a, v4(&[]), Some(&forbidden)).fault.unwrap();
+            assert_eq!((fault.code, fault.stops_devices), (code, code != Code::CaaForbids));
         }
     }
 }

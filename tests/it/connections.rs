@@ -144,13 +144,28 @@ async fn every_mistake_in_the_records_is_named_with_its_remedy(pool: PgPool) {
     ];
     let records: Vec<_> = rows.iter().flat_map(|row| row.records.clone()).collect();
     let dns = TestDns::start(&records);
-    let app = TestApp::start_with(pool, &[("SIGNPOST_DNS_SERVERS", &dns.address())]).await;
+    let settings = [
+        ("SIGNPOST_DNS_SERVERS", &*dns.address()),
+        ("SIGNPOST_OUTBOUND_ALLOW", "127.0.0.0/8"),
+    ];
+    let app = TestApp::start_with(pool, &settings).await;
     let msp = app.msp("Acme IT").await;
     for row in &rows {
         msp.register(row.fault).await;
         app.verify(row.fault).await;
     }
     futures_util::future::join_all(rows.iter().map(|row| is_named(&msp, row))).await;
+    for row in rows.iter().filter(|row| row.ok == json!(false)) {
+        let report = msp.get(&format!("/domains/{}/probe", row.fault)).await.json();
+        let (dns, cause) = (&report["steps"][0], row.named.map(|(cause, _)| cause));
+        assert_eq!(
+            (&dns["ok"], dns["code"].as_str()),
+            (&json!(false), cause),
+            "{}: {dns:#}",
+            row.fault
+        );
+        assert!(dns["remedy"].is_string(), "{dns:#}");
+    }
     app.stop().await;
 }
 

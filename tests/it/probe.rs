@@ -513,6 +513,7 @@ async fn a_domain_of_ours_must_point_at_us_and_is_looked_at_all_the_same() {
     let ours = |address: &str| Ours {
         addresses: vec![address.parse().unwrap()],
         edge_host: "edge.signpost.test".to_owned(),
+        caa_forbids: None,
     };
     for (address, dns, is_ok) in [
         ("127.0.0.1", "dns ok", true),

@@ -56,6 +56,12 @@ impl Checker {
         Box::pin(self.check(claimed.ok_or(DomainError::NotFound)?)).await
     }
 
+    /// Why the CAA records of `hostname`, as they are now, keep it from getting a certificate; `None` if they do not.
+    pub async fn caa_forbids(&self, hostname: &str) -> Option<String> {
+        let caa = self.looks.dns.caa(hostname).await;
+        connection::caa_forbids(hostname, &caa, &self.expected).map(|fault| fault.message)
+    }
+
     /// Looks at a claimed domain, and writes down what it saw, unless somebody has looked since.
     pub async fn check(&self, claimed: Claimed) -> Result<(), DomainError> {
         let scope = Operator::checking().scope(claimed.organisation_id);

@@ -1,8 +1,8 @@
 //! A direct connection: every address that a device could use must be ours, and our CA must be allowed.
 use std::net::IpAddr;
 
-use super::{Expected, RecordCheck, Records, Verdict, caa, faults};
-use crate::dns::{Failure, Lookup};
+use super::{Expected, Fault, RecordCheck, Records, Verdict, caa, faults};
+use crate::dns::{Caa, Failure, Lookup};
 
 pub(super) fn judge(hostname: &str, records: &Records, expected: &Expected) -> Verdict {
     let (a, aaaa) = (addresses(&records.a), addresses(&records.aaaa));
@@ -41,16 +41,20 @@ pub(super) fn judge(hostname: &str, records: &Records, expected: &Expected) -> V
     }
 }
 
+/// Whether the CAA records keep the configured CA from issuing for `hostname`.
+#[must_use]
+pub fn caa_forbids(hostname: &str, caa: &Lookup<Caa>, expected: &Expected) -> Option<Fault> {
+    let (authority, found) = (expected.authority.as_ref()?, caa.as_ref().ok()?);
+    let found_at = found.records.first().map_or(hostname, |record| &record.name);
+    (!caa::allows(&found.records, authority)).then(|| faults::caa_forbids(hostname, found_at, authority))
+}
+
 fn authority(hostname: &str, records: &Records, expected: &Expected) -> Verdict {
-    let Some(authority) = &expected.authority else {
+    if expected.authority.is_none() {
         return Verdict::Connected;
-    };
+    }
     match &records.caa {
-        Ok(found) if caa::allows(&found.records, authority) => Verdict::Connected,
-        Ok(found) => {
-            let found_at = found.records.first().map_or(hostname, |record| &record.name);
-            Verdict::Wrong(faults::caa_forbids(hostname, found_at, authority))
-        }
+        Ok(_) => caa_forbids(hostname, &records.caa, expected).map_or(Verdict::Connected, Verdict::Wrong),
         Err(Failure::NoSuchName) => Verdict::Connected,
         // A CA that gets no answer must not issue (RFC 8659 §3).
         Err(failure) => Verdict::Undetermined(faults::no_answer("CAA", hostname, *failure)),
@@ -147,7 +151,7 @@ fn addresses<T: Copy + Into<IpAddr>>(lookup: &Lookup<T>) -> Result<Vec<IpAddr>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::{Caa, Found};
+    use crate::dns::Found;
 
     const HOST: &str = "contoso.com";
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::{Caa, Lookup};
 pub use caa::authority_of;
+pub use direct::caa_forbids;
 pub use faults::{Fault, RESOLVER_UNREACHABLE, cause_of};
 
 /// How a device's request for the domain reaches us.
