@@ -106,6 +106,13 @@ fn prove(domain: &Domain) -> NextAction {
             Some("record_missing"),
             " We looked, and no TXT record is there.".to_owned(),
         ),
+        (Some(_), false) if is_miswritten(domain) => (
+            Some("record_wrong"),
+            format!(
+                " There is {}: your value, but not as it must be. Copy it whole, with nothing in it or beside it.",
+                quoted(observed)
+            ),
+        ),
         (Some(_), false) if others => (
             Some("record_of_another"),
             format!(
@@ -190,6 +197,22 @@ fn record(domain: &Domain) -> String {
         record_name(&domain.hostname),
         record_value(&domain.ownership_key, &domain.hostname)
     )
+}
+
+/// Whether a part of the domain's own value stands there, so long that it can be nobody else's: cut off, without its
+/// beginning, in capitals, or with something that sticks to it.
+fn is_miswritten(domain: &Domain) -> bool {
+    const TELLING: usize = 12;
+    let value = record_value(&domain.ownership_key, &domain.hostname).to_ascii_lowercase();
+    let secret = value.rsplit('=').next().unwrap_or_default();
+    let parts = [
+        secret.get(..TELLING),
+        secret.get(secret.len().saturating_sub(TELLING)..),
+    ];
+    domain.seen.ownership_observed.iter().any(|text| {
+        let text = text.to_ascii_lowercase();
+        parts.iter().flatten().any(|part| text.contains(part))
+    })
 }
 
 /// The first few, so that the sentence stays one.
@@ -310,6 +333,28 @@ mod tests {
         assert_eq!(next_action(&active(), &expected(), at(3)), None);
         let expired = next_action(&active(), &expected(), at(100)).expect("a next action");
         assert_eq!((expired.code, expired.who), ("renew_certificate", Who::Signpost));
+    }
+
+    #[test]
+    fn a_value_of_ones_own_that_is_miswritten_is_not_taken_for_anothers() {
+        let domain = looked(&[]);
+        let value = record_value(&domain.ownership_key, &domain.hostname);
+        let cut = value.get(..value.len() - 2).expect("ASCII").to_owned();
+        let secret = value.rsplit('=').next().expect("a value").to_owned();
+        for text in [
+            cut,
+            secret,
+            value.to_ascii_uppercase(),
+            format!("{value};"),
+            format!("\u{200b}{value}"),
+        ] {
+            let action = next_action(&looked(&[&text]), &expected(), at(3)).expect("a next action");
+            assert_eq!(action.cause.as_deref(), Some("record_wrong"), "{text}");
+            assert!(action.message.contains("Copy it whole"), "{}", action.message);
+        }
+        let another = record_value(b"another", &domain.hostname);
+        let action = next_action(&looked(&[&another]), &expected(), at(3)).expect("a next action");
+        assert_eq!(action.cause.as_deref(), Some("record_of_another"));
     }
 
     #[test]
