@@ -16,8 +16,7 @@ const KNOWN_TAGS: [&str; 7] = [
 
 /// Whether `authority` may issue for a name under the relevant record set `records`.
 pub(super) fn allows(records: &[Caa], authority: &str) -> bool {
-    let is_unknown = |record: &Caa| record.critical && !KNOWN_TAGS.contains(&&*record.tag.to_ascii_lowercase());
-    if records.iter().any(is_unknown) {
+    if unknown_but_critical(records).is_some() {
         return false;
     }
     let mut issuers = records
@@ -27,6 +26,12 @@ pub(super) fn allows(records: &[Caa], authority: &str) -> bool {
         .peekable();
     // Without `issue`, nothing is forbidden for a name that is no wildcard.
     issuers.peek().is_none() || issuers.any(|issuer| issuer.eq_ignore_ascii_case(authority))
+}
+
+/// A record that forbids every CA, whatever stands beside it.
+pub(super) fn unknown_but_critical(records: &[Caa]) -> Option<&Caa> {
+    let is_unknown = |record: &&Caa| record.critical && !KNOWN_TAGS.contains(&&*record.tag.to_ascii_lowercase());
+    records.iter().find(is_unknown)
 }
 
 /// A record as a zone file has it.

@@ -28,6 +28,12 @@ pub(super) fn judge(hostname: &str, records: &Records, expected: &Expected) -> V
         });
     }
     match (a, aaaa) {
+        (Ok(found), Err(Failure::NoSuchName)) if !found.is_empty() => {
+            Verdict::Wrong(faults::denied(hostname, "A", "AAAA"))
+        }
+        (Err(Failure::NoSuchName), Ok(found)) if !found.is_empty() => {
+            Verdict::Wrong(faults::denied(hostname, "AAAA", "A"))
+        }
         (Err(Failure::NoSuchName), _) | (_, Err(Failure::NoSuchName)) => {
             Verdict::Wrong(faults::no_such_name(hostname, records.dangling.as_deref(), expected))
         }
@@ -46,6 +52,9 @@ pub(super) fn judge(hostname: &str, records: &Records, expected: &Expected) -> V
 pub fn caa_forbids(hostname: &str, caa: &Lookup<Caa>, expected: &Expected) -> Option<Fault> {
     let (authority, found) = (expected.authority.as_ref()?, caa.as_ref().ok()?);
     let found_at = found.records.first().map_or(hostname, |record| &record.name);
+    if let Some(record) = caa::unknown_but_critical(&found.records) {
+        return Some(faults::caa_unknown_tag(hostname, found_at, &caa::text(record)));
+    }
     (!caa::allows(&found.records, authority)).then(|| faults::caa_forbids(hostname, found_at, authority))
 }
 
@@ -253,6 +262,7 @@ mod tests {
                 Some("undetermined dns_timeout"),
             ),
             (seen(ours(), Err(Timeout), none()), Some("undetermined dns_timeout")),
+            (seen(ours(), Err(NoSuchName), none()), Some("wrong no_such_name")),
             (
                 seen(Err(Refused), Err(Refused), none()),
                 Some("undetermined dns_refused"),
@@ -277,6 +287,27 @@ mod tests {
             };
             assert_eq!(verdict.as_deref(), expected_cause, "{records:?}");
         }
+    }
+
+    #[test]
+    fn a_remedy_does_not_ask_for_what_is_there() {
+        let message = |records: &Records| match judge(HOST, records, &expected()) {
+            Verdict::Wrong(fault) => fault.message,
+            other => panic!("{other:?}"),
+        };
+        let denied = message(&seen(found(&["192.0.2.10"]), Err(Failure::NoSuchName), issue(&[])));
+        assert!(
+            denied.contains("A record of contoso.com is right") && !denied.contains("then"),
+            "{denied}"
+        );
+        let mut caa = issue(&["letsencrypt.org", ""]).expect("records");
+        let unknown = caa.records.last_mut().expect("two records");
+        (unknown.critical, unknown.tag) = (true, "tbs".into());
+        let critical = message(&seen(found(&["192.0.2.10"]), found(&[]), Ok(caa)));
+        for part in ["128 tbs", "marked critical", "Remove it"] {
+            assert!(critical.contains(part), "{part}: {critical}");
+        }
+        assert!(!critical.contains("Add a CAA"), "{critical}");
     }
 
     #[test]

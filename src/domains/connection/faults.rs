@@ -39,6 +39,16 @@ pub(super) fn no_such_name(hostname: &str, dangling: Option<&str>, expected: &Ex
     )
 }
 
+/// Name servers that deny a name of which they know records of another kind.
+pub(super) fn denied(hostname: &str, known: &str, asked: &str) -> Fault {
+    Fault::new(
+        "no_such_name",
+        format_args!(
+            "The {known} record of {hostname} is right, but asked for {asked} its name servers say that the name does not exist (NXDOMAIN): whoever hears that first takes the name for missing. Have whoever runs the name servers let them answer that there is no such record."
+        ),
+    )
+}
+
 pub(super) fn no_address(hostname: &str, expected: &Expected) -> Fault {
     let what = format!("{hostname} has neither an A nor an AAAA record.");
     Fault::new(
@@ -87,6 +97,15 @@ pub(super) fn caa_forbids(hostname: &str, found_at: &str, authority: &str) -> Fa
         "caa_forbids",
         format_args!(
             "The CAA records of {found_at} do not let {authority} issue a certificate for {hostname}. Add a CAA record there: 0 issue \"{authority}\"."
+        ),
+    )
+}
+
+pub(super) fn caa_unknown_tag(hostname: &str, found_at: &str, record: &str) -> Fault {
+    Fault::new(
+        "caa_forbids",
+        format_args!(
+            "A CAA record of {found_at} keeps every authority from issuing a certificate for {hostname}: {record} is marked critical, and its tag is unknown. Remove it, or write its flags as 0."
         ),
     )
 }
@@ -192,6 +211,12 @@ fn add_records(expected: &Expected) -> String {
     format!("set {}", records.join(" and "))
 }
 
+/// The first few, so that the sentence stays one.
 pub(super) fn list<T: Display>(items: &[T]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    const SHOWN: usize = 8;
+    let shown: Vec<_> = items.iter().take(SHOWN).map(ToString::to_string).collect();
+    match items.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
