@@ -4,7 +4,7 @@ use super::{
     text::{self, quoted},
 };
 use crate::dns::Failure;
-use crate::vendors::{self, DocumentError, Enrollment, HostError, UrlError, Vendor};
+use crate::vendors::{self, DocumentError, Enrollment, HostError, Server, UrlError, Vendor};
 
 const REMEDY: &str = "Whoever maintains the document copies the BaseURL again from the MDM's console.";
 
@@ -25,13 +25,23 @@ pub fn read(enrollment: Enrollment, base_url: &str) -> Result<Base, Fault> {
     if base_url.trim() != base_url {
         return Err(unusable(base_url, "It has white space around it."));
     }
-    let document = serde_json::json!({"Servers": [{"Version": enrollment.version(), "BaseURL": base_url}]});
-    let server = vendors::recognise(&document.to_string()).map_err(|error| fault(&error, base_url))?;
     let host = url::Url::parse(base_url)
         .ok()
         .and_then(|url| url.host_str().map(str::to_owned));
     let host = host.unwrap_or_default();
-    let other_form = vendors::owner_of_host(&host).filter(|owner| *owner != server.vendor());
+    if let Some(vendor_domain) = vendors::disguised(&idna::domain_to_unicode(&host).0) {
+        return Err(lookalike(&host, vendor_domain));
+    }
+    let server = recognise(enrollment, base_url).map_err(|error| fault(&error, base_url))?;
+    let owner = vendors::owner_of_host(&host);
+    if server.vendor() == Vendor::Custom
+        && let Some(meant) = Enrollment::ALL
+            .into_iter()
+            .find(|other| *other != enrollment && is_of_vendor(*other, base_url, owner))
+    {
+        return Err(other_version(base_url, enrollment, meant));
+    }
+    let other_form = owner.filter(|owner| *owner != server.vendor());
     Ok(Base {
         url: text::plain(base_url, LONGEST_SHOWN),
         host,
@@ -40,39 +50,83 @@ pub fn read(enrollment: Enrollment, base_url: &str) -> Result<Base, Fault> {
     })
 }
 
+fn recognise(enrollment: Enrollment, base_url: &str) -> Result<Server, DocumentError> {
+    let document = serde_json::json!({"Servers": [{"Version": enrollment.version(), "BaseURL": base_url}]});
+    vendors::recognise(&document.to_string())
+}
+
+/// Whether the URL is that of a vendor who has another one for the other enrollment, or none.
+fn is_of_vendor(enrollment: Enrollment, base_url: &str, owner: Option<Vendor>) -> bool {
+    recognise(enrollment, base_url).is_ok_and(|server| {
+        let vendor = server.vendor();
+        vendor != Vendor::Custom && (owner == Some(vendor) || vendor.description().enrollments().count() > 1)
+    })
+}
+
+fn other_version(base_url: &str, found: Enrollment, meant: Enrollment) -> Fault {
+    let (found, meant) = (found.version(), meant.version());
+    Fault::new(
+        Code::Undetermined,
+        format!(
+            "The BaseURL {} is known with the Version {meant}, but the Version here is {found}. Whether a device can \
+             enroll so can't be told.",
+            text::plain(base_url, LONGEST_SHOWN)
+        ),
+    )
+    .expected(format!("Version: {meant}, or the BaseURL that belongs to {found}."))
+    .remedy("Whoever maintains the document copies both again from the MDM's console: the Version and its BaseURL.")
+}
+
+fn lookalike(name: &str, vendor_domain: &str) -> Fault {
+    Fault::new(
+        Code::BaseUrlLookalike,
+        format!(
+            "The host of the BaseURL, {}, looks like {vendor_domain} but does not belong to it: sign-ins would go to \
+             whoever holds that name.",
+            quoted(name)
+        ),
+    )
+    .expected(format!(
+        "A host under {vendor_domain}, or one of the organisation's own."
+    ))
+    .remedy(
+        "Whoever maintains the document corrects the host at once. If people have signed in through it, treat their \
+         passwords as stolen.",
+    )
+}
+
 fn fault(error: &DocumentError, base_url: &str) -> Fault {
     let shown = text::plain(base_url, LONGEST_SHOWN);
     match error {
-        DocumentError::BaseUrl(UrlError::NotHttps) => {
-            Fault::new(Code::BaseUrlNotHttps, format!("The BaseURL is {shown}. Devices accept https only."))
-                .expected("An https URL.")
-                .remedy("Whoever maintains the document writes the https form of the URL; the MDM's console shows it.")
-        }
-        DocumentError::BaseUrl(UrlError::Host(HostError::Lookalike { name, vendor_domain })) => Fault::new(
-            Code::BaseUrlLookalike,
-            format!(
-                "The host of the BaseURL, {}, looks like {vendor_domain} but does not belong to it: sign-ins would go to \
-                 whoever holds that name.",
-                quoted(name)
-            ),
+        DocumentError::BaseUrl(UrlError::NotHttps) => Fault::new(
+            Code::BaseUrlNotHttps,
+            format!("The BaseURL is {shown}. Devices accept https only."),
         )
-        .expected(format!("A host under {vendor_domain}, or one of the organisation's own."))
-        .remedy(
-            "Whoever maintains the document corrects the host at once. If people have signed in through it, treat their \
-             passwords as stolen.",
-        ),
+        .expected("An https URL.")
+        .remedy("Whoever maintains the document writes the https form of the URL; the MDM's console shows it."),
+        DocumentError::BaseUrl(UrlError::Host(HostError::Lookalike { name, vendor_domain })) => {
+            lookalike(name, vendor_domain)
+        }
         DocumentError::Parameters { vendor, errors } => {
             let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
             Fault::new(
                 Code::BaseUrlUnreadable,
-                format!("The BaseURL {shown} is that of {vendor}, but a value in it is wrong. {}", quoted(&errors.join(" "))),
+                format!(
+                    "The BaseURL {shown} is that of {vendor}, but a value in it is wrong. {}",
+                    quoted(&errors.join(" "))
+                ),
             )
-            .expected(format!("The URL that the console of {vendor} shows, with the organisation's own values."))
+            .expected(format!(
+                "The URL that the console of {vendor} shows, with the organisation's own values."
+            ))
             .remedy(REMEDY)
         }
         DocumentError::BaseUrl(error) if is_unusual(error) => Fault::new(
             Code::Undetermined,
-            format!("The BaseURL {shown} is unusual: whether a device takes it can't be told. {}", quoted(&error.to_string())),
+            format!(
+                "The BaseURL {shown} is unusual: whether a device takes it can't be told. {}",
+                quoted(&error.to_string())
+            ),
         )
         .expected("An https URL with a host name.")
         .remedy(REMEDY),
@@ -208,11 +262,50 @@ mod tests {
                 Code::BaseUrlLookalike,
                 "looks like microsoft.com",
             ),
+            (
+                "https://manage.micros\u{43e}ft.com/x",
+                Code::BaseUrlLookalike,
+                "looks like microsoft.com",
+            ),
+            (
+                "https://manage.xn--microsft-sbh.com/x",
+                Code::BaseUrlLookalike,
+                "looks like microsoft.com",
+            ),
             ("https://192.0.2.1/x", Code::Undetermined, "IP address"),
             ("https://mdm.contoso.com/#x", Code::Undetermined, "fragment"),
         ] {
             let fault = read(Enrollment::Byod, url).unwrap_err();
             assert!(fault.code == code && fault.detail.contains(said), "{url}: {fault:?}");
         }
+    }
+
+    #[test]
+    fn a_url_that_belongs_to_the_other_version_is_told_so() {
+        let intune = "https://manage.microsoft.com/EnrollmentServer/PostReportDeviceInfoForUEV2?aadTenantId=72f988bf-86f1-41af-91ab-2d7cd011db47";
+        let jamf = |kind: &str| format!("https://contoso.jamfcloud.com/servicediscoveryenrollment/v1/{kind}");
+        for (enrollment, url, known) in [
+            (Enrollment::Adde, intune.to_owned(), "known with the Version mdm-byod"),
+            (Enrollment::Adde, jamf("userenroll"), "known with the Version mdm-byod"),
+            (
+                Enrollment::Byod,
+                jamf("deviceenroll"),
+                "known with the Version mdm-adde",
+            ),
+        ] {
+            let fault = read(enrollment, &url).unwrap_err();
+            assert!(
+                fault.code == Code::Undetermined && fault.detail.contains(known),
+                "{fault:?}"
+            );
+        }
+        let fleet = "https://fleet.contoso.com/api/mdm/apple/account_driven_enroll";
+        assert_eq!(read(Enrollment::Adde, fleet).unwrap().vendor, Vendor::Custom);
+    }
+
+    #[test]
+    fn a_long_url_is_cut() {
+        let url = format!("https://mdm.contoso.com/{}", "a".repeat(60_000));
+        assert!(read(Enrollment::Byod, &url).unwrap_err().detail.len() < 1000);
     }
 }

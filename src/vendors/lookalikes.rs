@@ -41,6 +41,52 @@ pub fn resembled(name: &str) -> Option<&'static str> {
         .or_else(|| DISTINCTIVE.into_iter().find(nearly_under))
 }
 
+/// The vendor's domain that a name of other scripts' letters is to be read as: `micrоsoft.com` with a Cyrillic о.
+pub fn disguised(name: &str) -> Option<&'static str> {
+    if name.is_ascii() {
+        return None;
+    }
+    let read: String = name.chars().map(latin).collect();
+    let known = DISTINCTIVE.into_iter().chain(OTHERS);
+    known
+        .into_iter()
+        .find(|domain| is_under(&read, domain))
+        .or_else(|| resembled(&read))
+}
+
+/// The letter that a person takes it for; `?` for one that counts as a slip.
+fn latin(letter: char) -> char {
+    const PAIRS: [(&str, char); 20] = [
+        ("аαáàâäãåā", 'a'),
+        ("ьḅ", 'b'),
+        ("сςç", 'c'),
+        ("ԁđ", 'd'),
+        ("еёéèêëēε", 'e'),
+        ("ƒ", 'f'),
+        ("ɡğ", 'g'),
+        ("һհ", 'h'),
+        ("іιíìîïıī", 'i'),
+        ("јʝ", 'j'),
+        ("ӏłⅼ", 'l'),
+        ("ⅿм", 'm'),
+        ("ոñńη", 'n'),
+        ("оοóòôöõøōօ", 'o'),
+        ("рρ", 'p'),
+        ("г", 'r'),
+        ("ѕśšș", 's'),
+        ("тτț", 't'),
+        ("υúùûüū", 'u'),
+        ("уýγ", 'y'),
+    ];
+    match letter {
+        ascii if ascii.is_ascii() => ascii,
+        other => PAIRS
+            .iter()
+            .find(|(letters, _)| letters.contains(other))
+            .map_or('?', |(_, latin)| *latin),
+    }
+}
+
 fn is_under(name: &str, domain: &str) -> bool {
     name.strip_suffix(domain)
         .is_some_and(|before| before.is_empty() || before.ends_with('.'))
@@ -123,6 +169,21 @@ mod tests {
         ];
         for name in names {
             assert_eq!(resembled(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn letters_of_other_scripts_are_read_as_a_person_reads_them() {
+        for (name, domain) in [
+            ("manage.micros\u{43e}ft.com", Some("microsoft.com")),
+            ("manage.mi\u{441}r\u{43e}s\u{43e}ft.com", Some("microsoft.com")),
+            ("x.jamfcl\u{f6}ud.com", Some("jamfcloud.com")),
+            ("x.jamfcl\u{5d0}ud.com", Some("jamfcloud.com")),
+            ("manage.microsoft.com", None),
+            ("m\u{fc}nchen.example", None),
+            ("\u{431}\u{43e}\u{43b}.example", None),
+        ] {
+            assert_eq!(disguised(name), domain, "{name}");
         }
     }
 

@@ -21,6 +21,7 @@ pub use base_urls::UrlError;
 pub use document::DocumentError;
 pub use hosts::HostError;
 pub use kinds::{Choice, Kind};
+pub use lookalikes::disguised;
 pub use parameters::{Parameter, ParameterError};
 pub use recognition::{owner_of_host, recognise};
 pub use server::{Answer, Server, configure};
