@@ -79,7 +79,7 @@ fn parse(answer: &Answer) -> Result<Json, Fault> {
             ),
         )
         .expected(EXPECTED)
-        .remedy(hint(text))
+        .remedy(hint(text, &error))
     })
 }
 
@@ -112,17 +112,32 @@ fn wrong_encoding(what: &str) -> Fault {
         .remedy("Whoever maintains the document saves it as plain UTF-8 text, and serves it without compression.")
 }
 
-fn hint(text: &str) -> &'static str {
-    match text.trim_start() {
-        start if start.starts_with('<') => {
-            "Whoever runs the web server finds out what answers instead of the document: this is a web page, or a \
-             message of an application before it."
-        }
-        _ if text.contains(['“', '”', '„']) => {
-            "Whoever maintains the document writes straight quotation marks: these are typographic ones, as word \
-             processors and websites make them."
-        }
-        _ => COPY,
+/// What a person most likely did.
+fn hint(text: &str, error: &serde_json::Error) -> &'static str {
+    let start = text.trim_start();
+    if start.starts_with('<') {
+        "Whoever runs the web server finds out what answers instead of the document: this is a web page, or a message \
+         of an application before it."
+    } else if text.contains(['“', '”', '„']) {
+        "Whoever maintains the document writes straight quotation marks: these are typographic ones, as word processors \
+         and websites make them."
+    } else if text.contains("&quot;") {
+        "Whoever maintains the document writes quotation marks, and not &quot;: it was copied from the source of a web \
+         page, or a website's editor made it."
+    } else if start.starts_with("{'") || start.contains("'Servers'") {
+        "Whoever maintains the document writes \" and not ' around names and values: JSON knows no other quotation mark."
+    } else if start.starts_with(['/', '#']) {
+        "Whoever maintains the document takes out the comments: JSON knows none."
+    } else if error.is_eof() {
+        "Whoever maintains the document puts all of it there: it ends too early. If the file is whole, whoever runs the \
+         web server finds out what cuts the answer off: often a Content-Length that is too small."
+    } else if error.to_string().starts_with("trailing comma") {
+        "Whoever maintains the document takes out the comma before the closing bracket."
+    } else if error.to_string().starts_with("trailing characters") {
+        "Whoever maintains the document takes out what stands behind its last bracket; or whoever runs the web server \
+         finds out what adds it."
+    } else {
+        COPY
     }
 }
 
@@ -139,8 +154,9 @@ fn server(json: &Json) -> Result<&Json, Fault> {
         let near = json.nearly("Servers");
         let what = match (near, json.member("code")) {
             (Some(near), _) => format!(
-                "The document has “{}”, but must have “Servers”: the spelling counts, capitals included.",
-                quoted(near)
+                "The document has “{}”{}, but must have “Servers”: the spelling counts, capitals included.",
+                quoted(near),
+                white_space(near)
             ),
             (None, Some(Json::Text(code))) if code.starts_with("com.apple.") => format!(
                 "The body is Apple's document of a failure, {}, with the status 200 instead of 403.",
@@ -190,10 +206,19 @@ fn enrollment(server: &Json) -> Result<Enrollment, Fault> {
             .map(|near| format!(" It must be written {}.", near.version()))
             .unwrap_or_default();
         fault(format!(
-            "The Version “{}” is unknown to devices.{hint}",
-            quoted(version)
+            "The Version “{}”{} is unknown to devices.{hint}",
+            quoted(version),
+            white_space(version)
         ))
     })
+}
+
+/// What a quotation does not show.
+fn white_space(text: &str) -> &'static str {
+    match text.trim() == text {
+        true => "",
+        false => ", with white space around it,",
+    }
 }
 
 /// The text of a member; else what stands there instead.
@@ -202,8 +227,9 @@ fn text_member<'a>(server: &'a Json, name: &str) -> Result<&'a str, String> {
         (Some(Json::Text(text)), _) => Ok(text),
         (Some(other), _) => Err(format!(" It is {}.", other.kind())),
         (None, Some(near)) => Err(format!(
-            " It has “{}”: the spelling counts, capitals included.",
-            quoted(near)
+            " It has “{}”{}: the spelling counts, capitals included.",
+            quoted(near),
+            white_space(near)
         )),
         (None, None) => Err(String::new()),
     }
@@ -262,6 +288,28 @@ mod tests {
         let doubled = format!(r#"{{"Servers":[{{"Version":"mdm-adde","Version":"mdm-byod","BaseURL":"{INTUNE}"}}]}}"#);
         let document = read(&answer(Some("identity"), doubled.as_bytes())).unwrap();
         assert!(document.remark.unwrap().contains("“Version” stands twice"));
+    }
+
+    #[test]
+    fn what_is_no_json_has_the_remedy_that_fits() {
+        let byod = with("mdm-byod", INTUNE);
+        for (body, remedy) in [
+            (byod.replace('"', "'"), "and not '"),
+            (byod.replace('"', "“"), "straight"),
+            (byod.replace('"', "&quot;"), "&quot;"),
+            (format!("// Intune\n{byod}"), "comments"),
+            (format!("# Intune\n{byod}"), "comments"),
+            (byod.replace("}]", "},]"), "comma before"),
+            (byod.replace("\"}", "\",}"), "comma before"),
+            (byod.replace("}]}", "}]"), "ends too early"),
+            (byod.chars().take(40).collect(), "ends too early"),
+            (format!("{byod};"), "behind its last bracket"),
+            (format!("<br />{byod}"), "web page"),
+            (byod.replace(':', ""), "copies it again"),
+        ] {
+            let error = serde_json::from_str::<Json>(&body).unwrap_err();
+            assert!(hint(&body, &error).contains(remedy), "{body}: {}", hint(&body, &error));
+        }
     }
 
     #[test]
@@ -326,6 +374,16 @@ mod tests {
                 with("MDM-BYOD ", INTUNE).into(),
                 Code::VersionUnknown,
                 "must be written mdm-byod",
+            ),
+            (
+                with("mdm-byod ", INTUNE).into(),
+                Code::VersionUnknown,
+                "white space around it",
+            ),
+            (
+                format!(r#"{{"Servers ":[{one}]}}"#).into(),
+                Code::NoServers,
+                "white space around it",
             ),
             (
                 with("mdm-apple", INTUNE).into(),
