@@ -39,7 +39,7 @@ pub fn fault(verdict: &Verdict, name: &str, fetched: Fetched) -> Option<Fault> {
         Flaw::Weak(what) => weak(what),
         Flaw::Unverified(why) => Fault::new(
             Code::Undetermined,
-            format!("The certificate is not valid: {}.", quoted(why)),
+            format!("The certificate is not valid: {}.", readable(why)),
         )
         .expected(format!("A certificate of a public authority for {name}."))
         .remedy("Whoever runs the web server installs a new certificate, with its whole chain."),
@@ -49,6 +49,30 @@ pub fn fault(verdict: &Verdict, name: &str, fetched: Fetched) -> Option<Fault> {
         [] => fault,
         others => fault.adding(&format!("Besides, {}.", others.join(", and "))),
     })
+}
+
+/// What a verifier has no words for.
+fn readable(why: &str) -> String {
+    const WORDS: [(&str, &str); 4] = [
+        (
+            "CaUsedAsEndEntity",
+            "it is the certificate of an authority (CA:TRUE), not of a server",
+        ),
+        (
+            "EndEntityUsedAsCa",
+            "it was issued by a certificate that is no authority's (CA:FALSE)",
+        ),
+        (
+            "PathLenConstraintViolated",
+            "its chain is longer than one of its authorities allows",
+        ),
+        (
+            "NameConstraintViolation",
+            "one of its authorities may not issue for this name",
+        ),
+    ];
+    let known = WORDS.iter().find(|(error, _)| why.contains(error));
+    known.map_or_else(|| quoted(why), |(_, words)| (*words).to_owned())
 }
 
 /// What is said of a certificate that is well.
@@ -229,4 +253,15 @@ fn day(at: DateTime<Utc>) -> String {
 
 fn moment(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_verifier_has_no_words_for_is_said_in_words() {
+        assert!(readable("Other(OtherError(CaUsedAsEndEntity))").contains("of an authority"));
+        assert_eq!(readable("something else"), "something else");
+    }
 }

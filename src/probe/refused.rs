@@ -129,6 +129,13 @@ fn refused(alert: u8, name: &str) -> Fault {
                 "Whoever runs the web server, or its CDN, sets up {name} with a certificate of its own, and looks into the server's log."
             ),
         ),
+        // As an edge of ours refuses a domain that it does not serve.
+        49 => (
+            format!("it does not want to answer for {name}, as Signpost does not for a domain that is not verified"),
+            format!(
+                "If the address is Signpost's, whoever registered {name} there takes the step that is still to do, as a rule its ownership record (TXT). If not, whoever runs the web server looks into its log."
+            ),
+        ),
         70 => (
             "it speaks no version of TLS that devices speak".to_owned(),
             "Whoever runs the web server turns on TLS 1.2 and 1.3.".to_owned(),
@@ -304,6 +311,7 @@ mod tests {
                 "no certificate for contoso.com",
             ),
             (Why::Alert(120), alert(120), None, Code::Undetermined, "HTTP/2"),
+            (Why::Alert(49), alert(49), None, Code::TlsRefused, "not verified"),
             (Why::Alert(200), alert(200), None, Code::TlsRefused, "number 200"),
             (garbage(), plain(), plain(), Code::NotTls, "HTTP/1.1 400"),
             (garbage(), other(), other(), Code::NotTls, "SSH-2.0"),
