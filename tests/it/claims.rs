@@ -40,6 +40,21 @@ async fn shift(pool: &PgPool, statement: &'static str) {
 }
 
 #[sqlx::test]
+async fn a_claim_that_proves_nothing_keeps_no_certificate_from_the_holder(pool: PgPool) {
+    let (app, mut dns) = start(pool, &[]).await;
+    let rival = app.msp("Rival").await;
+    rival.register(HOST).await;
+    let msp = app.msp("Acme IT").await;
+    let domain = msp.register(HOST).await;
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&value(&domain)])]);
+    check(&msp).await;
+    let seen = || async { msp.get("/domains/contoso.test").await.json() };
+    eventually(|| async { seen().await["status"] == "active" }).await;
+    assert_eq!(seen().await["certificate"]["state"], "valid");
+    app.stop().await;
+}
+
+#[sqlx::test]
 async fn a_domain_goes_from_registered_to_answering_with_no_hand_but_the_client_s(pool: PgPool) {
     let (app, mut dns) = start(pool, &[a(HOST, "127.0.0.2")]).await;
     let msp = app.msp("Acme IT").await;
