@@ -217,7 +217,7 @@ fn enrollment(server: &Json) -> Result<Enrollment, Fault> {
 fn white_space(text: &str) -> &'static str {
     match text.trim() == text {
         true => "",
-        false => ", with white space around it,",
+        false => " (with white space around it)",
     }
 }
 
