@@ -164,15 +164,15 @@ pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Not
         };
         let (pause, sweep) = (tokio::time::sleep(PAUSE), tokio::time::sleep(SWEEP));
         tokio::pin!(pause, sweep);
-        let mut is_rested = false;
-        while !is_rested || places.free() == 0 || !are_more_due {
+        let (mut is_rested, mut is_one_over) = (false, false);
+        while !(is_rested && is_one_over && are_more_due) {
             let may_claim = is_rested && places.free() > 0;
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = wanted.notified(), if may_claim => break,
                 () = &mut sweep, if may_claim => break,
                 () = &mut pause, if !is_rested => is_rested = true,
-                Some(()) = looks.next() => {}
+                Some(()) = looks.next() => is_one_over = true,
             }
         }
     }
@@ -183,16 +183,18 @@ async fn claim_due<'a>(
     checker: &Checker,
     places: &'a Places,
 ) -> Result<(Vec<(Claimed, Place<'a>)>, bool), DomainError> {
-    let mut all = Vec::new();
+    let (mut all, mut are_more) = (Vec::new(), false);
     while places.free() > 0 {
+        let before = all.len();
         let due = checker.claim_due(places, crate::clock::now()).await?;
         let placed = due.claimed.into_iter();
         all.extend(placed.filter_map(|claimed| Some((claimed, places.enter(claimed.organisation_id)?))));
-        if !due.are_more {
-            return Ok((all, false));
+        are_more |= due.are_more;
+        if all.len() == before {
+            break;
         }
     }
-    Ok((all, true))
+    Ok((all, are_more))
 }
 
 /// A look that fails is taken again when its lease is over.

@@ -48,7 +48,7 @@ pub struct Checker {
 /// Domains that are due.
 pub struct Due {
     pub claimed: Vec<Claimed>,
-    /// As many as could be claimed: there may be others.
+    /// As many as could be claimed, or some had to wait: there may be others.
     pub are_more: bool,
 }
 
@@ -65,7 +65,7 @@ impl Checker {
         let mut db = self.pool.acquire().await?;
         let claimed = store::claim_due(&mut db, Operator::checking(), &turn).await?;
         Ok(Due {
-            are_more: claimed.len() == limit,
+            are_more: claimed.len() == limit || !turn.crowded.is_empty(),
             claimed,
         })
     }

@@ -31,16 +31,17 @@ pub struct Turn {
 pub async fn claim_due(db: &mut PgConnection, _: Operator, turn: &Turn) -> Result<Vec<Claimed>, DomainError> {
     let claimed = sqlx::query_as!(
         Claimed,
-        r#"update domain_checks set lease_until = $2, epoch = epoch + 1
-           from domains d
-          where domain_checks.domain_id in (
-                select c.domain_id from domain_checks c join domains o using (domain_id)
-                 where c.due_at <= $1 and (c.lease_until is null or c.lease_until <= $1)
-                   and o.organisation_id <> all($4)
-                 order by c.due_at limit $3
-                   for update of c skip locked)
-            and d.domain_id = domain_checks.domain_id
-         returning domain_checks.domain_id, d.organisation_id, epoch, false as "is_asked_for!""#,
+        r#"with due as materialized (
+              select c.domain_id, d.organisation_id
+                from domain_checks c join domains d using (domain_id)
+               where c.due_at <= $1 and (c.lease_until is null or c.lease_until <= $1)
+                 and d.organisation_id <> all($4)
+               order by c.due_at limit $3
+                 for update of c skip locked)
+         update domain_checks set lease_until = $2, epoch = epoch + 1
+           from due
+          where domain_checks.domain_id = due.domain_id
+         returning domain_checks.domain_id, due.organisation_id, epoch, false as "is_asked_for!""#,
         turn.now,
         turn.until,
         turn.limit,
