@@ -240,34 +240,6 @@ mod tests {
                 Verdict::TakeOver,
             ),
             (
-                "after the grace, and no answer since it began",
-                taking_over(12, seen(Some(8), 9)),
-                held(5),
-                99,
-                Verdict::Stay,
-            ),
-            (
-                "a record, nobody else, but suspended",
-                suspended(claim(seen(None, 1))),
-                nobody,
-                1,
-                Verdict::Stay,
-            ),
-            (
-                "a newer record of one who is suspended",
-                suspended(claim(seen(Some(8), 9))),
-                held(5),
-                9,
-                Verdict::Stay,
-            ),
-            (
-                "suspended in the grace",
-                suspended(taking_over(12, seen_until(Some(8), 9, 12))),
-                held(5),
-                12,
-                Verdict::CallOff,
-            ),
-            (
                 "the newer record is gone",
                 taking_over(12, missing(11, 11)),
                 held(5),
@@ -318,6 +290,22 @@ mod tests {
                 Verdict::LetGo,
             ),
             (
+                "an operator's word needs no record",
+                holds(1, Method::Operator, missing(2, 2)),
+                nobody,
+                99,
+                Verdict::Stay,
+            ),
+        ] {
+            assert_eq!(judge(&claim, rival, at(now)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn silence_changes_nothing_and_who_is_suspended_gains_nothing() {
+        let nobody = Rival::default();
+        for (name, claim, rival, now, expected) in [
+            (
                 "lost, and no answer since",
                 holds(1, Method::Dns, missing(10, 16)),
                 nobody,
@@ -325,11 +313,32 @@ mod tests {
                 Verdict::Stay,
             ),
             (
-                "an operator's word needs no record",
-                holds(1, Method::Operator, missing(2, 2)),
-                nobody,
+                "after the grace, and no answer since it began",
+                taking_over(12, seen(Some(8), 9)),
+                held(5),
                 99,
                 Verdict::Stay,
+            ),
+            (
+                "a record, nobody else, but suspended",
+                suspended(claim(seen(None, 1))),
+                nobody,
+                1,
+                Verdict::Stay,
+            ),
+            (
+                "a newer record of one who is suspended",
+                suspended(claim(seen(Some(8), 9))),
+                held(5),
+                9,
+                Verdict::Stay,
+            ),
+            (
+                "suspended in the grace",
+                suspended(taking_over(12, seen_until(Some(8), 9, 12))),
+                held(5),
+                12,
+                Verdict::CallOff,
             ),
         ] {
             assert_eq!(judge(&claim, rival, at(now)), expected, "{name}");
