@@ -1,16 +1,23 @@
 //! The periodic jobs: what is done how often. Each is one transaction that may run on any node, and
 //! on several at once.
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::idempotency,
     audit,
-    domains::checks::{self, Checker},
+    domains::{
+        DomainError,
+        checks::{
+            self, Checker,
+            places::{Place, Places},
+            store::Claimed,
+        },
+    },
     publisher, request_log,
     tasks::Tasks,
     telemetry,
@@ -132,37 +139,71 @@ pub async fn obtain_certificates(
     }
 }
 
-/// Looks at every domain that is due, at most [`checks::AT_ONCE`] at once: one that hangs keeps one place.
+/// Looks at every domain that is due, at most [`checks::AT_ONCE`] at once: one that hangs keeps one place, and one
+/// organisation's keep at most its share.
 pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Notify>, cancel: CancellationToken) {
     const SWEEP: Duration = Duration::from_secs(2);
+    /// Between two claims: what is over meanwhile is replaced at once, not one by one.
+    const PAUSE: Duration = Duration::from_millis(100);
+    let places = Places::new(checks::AT_ONCE_FOR_ONE, checks::AT_ONCE);
     let mut looks = FuturesUnordered::new();
     loop {
-        let free = checks::AT_ONCE - looks.len();
-        let mut are_more_due = false;
-        match checker.claim_due(free, crate::clock::now()).await {
-            Ok(claimed) => {
-                are_more_due = claimed.len() == free;
-                looks.extend(claimed.into_iter().map(|claimed| Box::pin(checker.check(claimed))));
+        let are_more_due = match claim_due(&checker, &places).await {
+            Ok((claimed, are_more)) => {
+                looks.extend(
+                    claimed
+                        .into_iter()
+                        .map(|(claimed, place)| Box::pin(look(&checker, claimed, place))),
+                );
+                are_more
             }
-            Err(error) => tracing::warn!(error = telemetry::one_line(&error.into()), "domains are not looked at"),
-        }
-        let sweep = tokio::time::sleep(SWEEP);
-        tokio::pin!(sweep);
-        loop {
+            Err(error) => {
+                tracing::warn!(error = telemetry::one_line(&error.into()), "domains are not looked at");
+                false
+            }
+        };
+        let (pause, sweep) = (tokio::time::sleep(PAUSE), tokio::time::sleep(SWEEP));
+        tokio::pin!(pause, sweep);
+        let (mut is_rested, mut is_one_over) = (false, false);
+        while !(is_rested && is_one_over && are_more_due) {
+            let may_claim = is_rested && places.free() > 0;
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = wanted.notified(), if looks.len() < checks::AT_ONCE => break,
-                () = &mut sweep, if looks.len() < checks::AT_ONCE => break,
-                Some(looked) = looks.next() => {
-                    if let Err(error) = looked {
-                        tracing::warn!(error = telemetry::one_line(&error.into()), "a look at a domain failed");
-                    }
-                    if are_more_due {
-                        break;
-                    }
-                }
+                () = wanted.notified(), if may_claim => break,
+                () = &mut sweep, if may_claim => break,
+                () = &mut pause, if !is_rested => is_rested = true,
+                Some(()) = looks.next() => is_one_over = true,
             }
         }
+    }
+}
+
+/// As many as there are places for; and whether others are due.
+async fn claim_due<'a>(
+    checker: &Checker,
+    places: &'a Places,
+) -> Result<(Vec<(Claimed, Place<'a>)>, bool), DomainError> {
+    let (mut all, mut are_more) = (Vec::new(), false);
+    while places.free() > 0 {
+        let before = all.len();
+        let due = checker.claim_due(places, crate::clock::now()).await?;
+        let placed = due.claimed.into_iter();
+        all.extend(placed.filter_map(|claimed| Some((claimed, places.enter(claimed.organisation_id)?))));
+        are_more |= due.are_more;
+        if all.len() == before {
+            break;
+        }
+    }
+    Ok((all, are_more))
+}
+
+/// A look that fails is taken again when its lease is over.
+async fn look(checker: &Checker, claimed: Claimed, _place: Place<'_>) {
+    // What it reads is written by strangers: should one of them find a way to make it panic, the server goes on.
+    match AssertUnwindSafe(checker.check(claimed)).catch_unwind().await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = telemetry::one_line(&error.into()), "a look at a domain failed"),
+        Err(_) => tracing::error!(domain.id = %claimed.domain_id, "a look at a domain panicked"),
     }
 }
 

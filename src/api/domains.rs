@@ -260,7 +260,7 @@ pub async fn update_domain(
 pub async fn delete_domain(actor: Actor, api: web::Data<Api>, key: web::Path<String>) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::DomainsWrite)?;
     let mut tx = api.pool.begin().await?;
-    let domain = find(&mut tx, &scope, &key).await?;
+    let domain = find_to_change(&mut tx, &scope, &key).await?;
     domains::delete(&mut tx, &scope, &domain, crate::clock::now()).await?;
     tx.commit().await?;
     Ok(HttpResponse::NoContent().finish())

@@ -1,16 +1,10 @@
 //! What a device really gets, from outside.
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
-
 use actix_web::{get, web};
-use uuid::Uuid;
 
 use super::{Api, domains::find, problem::Problem};
 use crate::{
     accounts::{Actor, Permission},
-    domains::Connection,
+    domains::{Connection, checks::places::Places},
     probe::{Ours, Probe, Report, Request},
 };
 
@@ -23,14 +17,7 @@ const RETRY_AFTER: u64 = 10;
 pub struct Probes {
     probe: Probe,
     https_port: u16,
-    /// Those that run, by organisation.
-    running: Mutex<HashMap<Uuid, usize>>,
-}
-
-/// One that runs, until it is dropped.
-struct Place<'a> {
-    probes: &'a Probes,
-    organisation_id: Uuid,
+    places: Places,
 }
 
 impl Probes {
@@ -40,34 +27,7 @@ impl Probes {
         Self {
             probe,
             https_port,
-            running: Mutex::default(),
-        }
-    }
-
-    fn enter(&self, organisation_id: Uuid) -> Result<Place<'_>, Problem> {
-        let mut running = self.running();
-        let own = running.get(&organisation_id).copied().unwrap_or_default();
-        if own >= AT_ONCE_FOR_ONE || running.values().sum::<usize>() >= AT_ONCE {
-            return Err(Problem::rate_limited(RETRY_AFTER));
-        }
-        running.insert(organisation_id, own + 1);
-        Ok(Place {
-            probes: self,
-            organisation_id,
-        })
-    }
-
-    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, usize>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut running = self.probes.running();
-        match running.get_mut(&self.organisation_id) {
-            Some(own) if *own > 1 => *own -= 1,
-            _ => drop(running.remove(&self.organisation_id)),
+            places: Places::new(AT_ONCE_FOR_ONE, AT_ONCE),
         }
     }
 }
@@ -103,7 +63,8 @@ pub async fn probe_domain(
     let scope = actor.scope(Permission::DomainsRead)?;
     // The connection goes back to the pool before the long wait.
     let domain = find(&mut *api.pool.acquire().await?, &scope, &key).await?;
-    let _place = api.probes.enter(scope.organisation_id())?;
+    let place = api.probes.places.enter(scope.organisation_id());
+    let _place = place.ok_or_else(|| Problem::rate_limited(RETRY_AFTER))?;
     let ours = match domain.connection {
         Connection::Direct => Some(Ours {
             addresses: api.checker.expected.addresses.clone(),
@@ -124,41 +85,4 @@ pub async fn probe_domain(
     let probe = &api.probes.probe;
     let report = probe.run(&request, crate::clock::now(), &mut |_| {}).await;
     Ok(web::Json(report))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        dns::Dns,
-        outbound::Outbound,
-        probe::{Limits, Trust},
-    };
-
-    #[test]
-    fn a_few_run_for_an_organisation_and_a_few_more_in_all() {
-        let probe = Probe {
-            dns: Dns::new(&["127.0.0.1:1".parse().unwrap()]).unwrap(),
-            outbound: Outbound::new(vec![], vec![]),
-            trust: Trust::new([]).unwrap(),
-            limits: Limits::default(),
-        };
-        let probes = Probes::new(probe, 443);
-        let ids: Vec<_> = (0..5).map(|_| Uuid::now_v7()).collect();
-        let enter = |id: &Uuid| probes.enter(*id);
-        let mut first: Vec<_> = (0..AT_ONCE_FOR_ONE).map(|_| enter(&ids[0]).unwrap()).collect();
-        let refused = enter(&ids[0]).err();
-        assert_eq!(refused.map(|problem| problem.code()), Some("rate_limited"));
-        first.pop();
-        first.push(enter(&ids[0]).unwrap());
-        let others: Vec<_> = ids[1..4]
-            .iter()
-            .flat_map(|id| [id; AT_ONCE_FOR_ONE])
-            .map(|id| enter(id).unwrap())
-            .collect();
-        assert_eq!(first.len() + others.len(), AT_ONCE);
-        assert!(enter(&ids[4]).is_err());
-        drop((first, others));
-        assert!(probes.running().is_empty());
-    }
 }

@@ -55,9 +55,8 @@ pub async fn claim_due(
     .await
 }
 
-/// Stores what was obtained and gives the lease back, if the claim's epoch still holds and the
-/// domain is still there. Of several claims to the hostname it belongs to the proven one. `false`: somebody else has
-/// it now.
+/// Stores what was obtained and gives the lease back, if the claim's epoch still holds and somebody
+/// still holds the hostname: it is theirs, and of nobody else who claims it. `false`: somebody else has it now.
 pub async fn complete(
     db: &mut PgConnection,
     issuer: &str,
@@ -76,11 +75,15 @@ pub async fn complete(
         return Ok(false);
     }
     let inserted = sqlx::query!(
-        "insert into certificates (certificate_id, organisation_id, domain_id, hostname, issuer, chain, key_sealed, not_before, not_after, renews_at)
-         select $1, d.organisation_id, d.domain_id, $2, $3, $4, $5, $6, $7, $8
-           from (select $2::text as hostname) wanted
-           left join domains d on d.hostname = wanted.hostname and d.ownership_verified_at is not null
-          where $9 or d.domain_id is not null
+        // Locked first, as whoever changes the holder does: it can't change before the certificate is its.
+        "with holder as (
+              select organisation_id, domain_id from domains
+               where hostname = $2 and ownership_verified_at is not null
+                 for share)
+         insert into certificates (certificate_id, organisation_id, domain_id, hostname, issuer, chain, key_sealed, not_before, not_after, renews_at)
+         select $1, holder.organisation_id, holder.domain_id, $2, $3, $4, $5, $6, $7, $8
+           from (select) one left join holder on true
+          where $9 or holder.domain_id is not null
              on conflict (hostname, issuer) do update
                 set certificate_id = excluded.certificate_id, organisation_id = excluded.organisation_id, domain_id = excluded.domain_id,
                     chain = excluded.chain, key_sealed = excluded.key_sealed, not_before = excluded.not_before,

@@ -60,6 +60,7 @@ impl Row {
         let claim = Claim {
             verification: verification(self.ownership_verified_at, self.ownership_proof.as_deref())?,
             takes_over_at: self.takes_over_at,
+            is_suspended: self.suspended_at.is_some(),
             proof: Proof {
                 checked_at: self.ownership_checked_at,
                 seen_since: self.ownership_seen_since,

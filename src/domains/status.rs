@@ -254,7 +254,7 @@ pub(super) mod tests {
             suspended_at: Some(at(2)),
             ..domain
         };
-        for (name, domain, now, expected_status) in [
+        for (name, domain, now, expected_status) in vec![
             ("new", new(), 3, Status::PendingOwnership),
             ("not looked at", verified(Method::Dns), 3, Status::PendingDns),
             (

@@ -127,6 +127,7 @@ pub(super) async fn select(
         Some(Key::Hostname(hostname)) => (None, Some(hostname.as_str())),
         None => (None, None),
     };
+    // The page first, then what belongs to its rows: a plan for any parameters would join a whole organisation's.
     let rows = sqlx::query_as!(
         Row,
         r#"select d.domain_id, d.hostname, d.client_id, d.connection, d.website_url,
@@ -147,7 +148,17 @@ pub(super) async fn select(
                     where l.hostname = d.hostname and d.ownership_verified_at is not null
                     order by l.lease_until desc limit 1) as last_error,
                   d.created_at, d.updated_at
-             from domains d
+             from (
+                  select * from domains
+                   where organisation_id = $1 and ($2::uuid is null or client_id = $2)
+                     and ($3::uuid is null or client_id = $3)
+                     and ($4::text is null or position($4 in hostname) > 0)
+                     and ($5::uuid is null or domain_id = $5)
+                     and ($6::text is null or hostname = $6)
+                     and domain_id > $7
+                   order by domain_id
+                   limit $8
+             ) d
              join organisations o using (organisation_id)
              join domain_checks k using (domain_id)
              left join lateral (
@@ -161,21 +172,14 @@ pub(super) async fn select(
                     from certificates where certificates.domain_id = d.domain_id
                    order by not_after desc limit 1
              ) c on true
-            where d.organisation_id = $1 and ($2::uuid is null or d.client_id = $2)
-              and ($3::uuid is null or d.client_id = $3)
-              and ($4::text is null or position($4 in d.hostname) > 0)
-              and ($5::uuid is null or d.domain_id = $5)
-              and ($6::text is null or d.hostname = $6)
-              and ($7::uuid is null or d.domain_id > $7)
-            order by d.domain_id
-            limit $8"#,
+            order by d.domain_id"#,
         whose.organisation_id,
         whose.client_id,
         filter.client_id,
         filter.text,
         id,
         hostname,
-        after,
+        after.unwrap_or(Uuid::nil()),
         limit,
     )
     .fetch_all(db)

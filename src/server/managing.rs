@@ -15,9 +15,10 @@ use crate::{
     dns::Dns,
     domains::{
         checks::{
-            ASKED_FOR_AT_ONCE, Checker,
+            ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
             fetch::{Fetch, OurAnswer},
             looks::Looks,
+            places::Places,
         },
         connection::{Expected, authority_of},
     },
@@ -63,7 +64,7 @@ pub fn api(
             pool: installation.postgres.background().clone(),
             looks,
             expected: expected(settings),
-            places: Semaphore::new(ASKED_FOR_AT_ONCE),
+            places: Places::new(ASKED_FOR_BY_ONE, ASKED_FOR_AT_ONCE),
         }),
         check_wanted: Arc::default(),
         limits: RateLimits::default(),

@@ -358,9 +358,15 @@ async fn of_several_nodes_one_looks_at_a_domain_and_what_was_seen_last_counts(po
     )
     .await;
     let until = now + chrono::TimeDelta::minutes(3);
+    let turn = |now, until| store::Turn {
+        now,
+        until,
+        limit: 10,
+        crowded: vec![],
+    };
     let claim = || async {
         let mut db = pool.acquire().await.unwrap();
-        store::claim_due(&mut db, Operator::checking(), now, until, 10)
+        store::claim_due(&mut db, Operator::checking(), &turn(now, until))
             .await
             .unwrap()
     };
@@ -370,14 +376,144 @@ async fn of_several_nodes_one_looks_at_a_domain_and_what_was_seen_last_counts(po
     let mut db = pool.acquire().await.unwrap();
     assert!(store::confirm(&mut db, first).await.unwrap());
     // The first node oversleeps.
-    let late = store::claim_due(
-        &mut db,
-        Operator::checking(),
-        until,
-        until + chrono::TimeDelta::minutes(3),
-        10,
-    )
-    .await;
+    let later = turn(until, until + chrono::TimeDelta::minutes(3));
+    let late = store::claim_due(&mut db, Operator::checking(), &later).await;
     assert_eq!(late.unwrap().len(), 1);
     assert!(!store::confirm(&mut db, first).await.unwrap());
+}
+
+#[sqlx::test]
+async fn one_organisation_s_dead_name_servers_hold_up_no_other_organisation(pool: PgPool) {
+    let silent = BrokenDns::start(Broken::Silent);
+    let (app, _dns) = start(
+        pool.clone(),
+        &[a(HOST, "127.0.0.1"), delegated("silent.test", silent.socket_address())],
+    )
+    .await;
+    let many = app.msp("Many").await;
+    let other = app.msp("Other").await;
+    many.register("n0.silent.test").await;
+    sqlx::query(
+        "with new as (
+              insert into domains (domain_id, organisation_id, client_id, hostname, connection, policy)
+              select gen_random_uuid(), organisation_id, client_id, 'm' || number || '.silent.test', connection, policy
+                from domains, generate_series(1, 300) number
+           returning domain_id)
+         insert into domain_checks (domain_id, due_at) select domain_id, now() - interval '1 hour' from new",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let leased = || async {
+        let leased = "select count(*) from domain_checks where lease_until is not null";
+        sqlx::query_scalar::<_, i64>(leased).fetch_one(&pool).await.unwrap()
+    };
+    eventually(|| async { leased().await >= 32 }).await;
+    other.register(HOST).await;
+    let seen = || async { other.get("/domains/contoso.test").await.json()["ownership"]["checked_at"].is_string() };
+    eventually(seen).await;
+    let unseen = "select count(*) from domain_checks where ownership_failure is null and connection_observed is null";
+    let unseen = sqlx::query_scalar::<_, i64>(unseen).fetch_one(&pool).await.unwrap();
+    assert!(unseen > 200, "{unseen}: they are still waited for");
+    let stop = std::time::Instant::now();
+    app.stop().await;
+    assert!(
+        stop.elapsed() < std::time::Duration::from_secs(10),
+        "{:?}",
+        stop.elapsed()
+    );
+}
+
+#[sqlx::test]
+async fn who_only_claims_a_name_is_in_nobody_s_way_to_a_certificate(pool: PgPool) {
+    let (app, mut dns) = start(pool.clone(), &[]).await;
+    let rival = app.msp("Rival").await;
+    rival.register(HOST).await;
+    let holder = app.msp("Holder").await;
+    let held = value(&holder.register(HOST).await);
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&held])]);
+    check(&holder).await;
+    eventually(|| async { app.running.serves(HOST) }).await;
+    assert_eq!(check(&holder).await["certificate"]["state"], "valid");
+    assert_eq!(check(&rival).await["certificate"]["state"], "none");
+    assert_eq!(rival.delete("/domains/contoso.test").await.status, 204);
+    assert_eq!(check(&holder).await["certificate"]["state"], "valid");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn an_organisation_that_is_suspended_takes_no_name(pool: PgPool) {
+    let (app, mut dns) = start(pool.clone(), &[]).await;
+    let msp = app.msp("Acme IT").await;
+    let held = value(&msp.register(HOST).await);
+    eventually(|| async { msp.get("/domains/contoso.test").await.json()["ownership"]["checked_at"].is_string() }).await;
+    app.suspend(&msp).await;
+    dns.change(&[txt(NAME, &[&held])]);
+    shift(&pool, "update domain_checks set due_at = now()").await;
+    let seen = || async {
+        let seen = "select count(*) from domain_checks where ownership_seen_since is not null";
+        sqlx::query_scalar::<_, i64>(seen).fetch_one(&pool).await.unwrap() == 1
+    };
+    eventually(seen).await;
+    app.resume(&msp).await;
+    assert_eq!(
+        msp.get("/domains/contoso.test").await.json()["ownership"]["verified_at"],
+        Value::Null
+    );
+    assert!(check(&msp).await["ownership"]["verified_at"].is_string());
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn claims_that_are_changed_all_at_once_wait_for_nobody_for_ever_and_one_holds(pool: PgPool) {
+    let (app, mut dns) = start(pool.clone(), &[]).await;
+    let msps = [app.msp("One").await, app.msp("Two").await, app.msp("Three").await];
+    let mut records = vec![a(HOST, "127.0.0.1")];
+    for msp in &msps {
+        records.push(txt(NAME, &[&value(&msp.register(HOST).await)]));
+    }
+    dns.change(&records);
+    let path = &format!("/domains/{HOST}");
+    let check = format!("{path}/check");
+    let check = check.as_str();
+    let server = json!({"vendor": "intune", "parameters": {"tenant_id": super::app::TENANT, "cloud": "global"}});
+    let again = &json!({"hostname": HOST, "client_name": "Contoso", "server": server});
+    let connect = |connection| json!({ "connection": connection });
+    let organisation_id = msps[0].organisation_id;
+    let word = || async {
+        let mut tx = pool.begin().await.unwrap();
+        let operator = signpost::accounts::Operator::at_the_command_line();
+        let hostname = signpost::hostname::Hostname::parse(HOST).unwrap();
+        let now = signpost::clock::now();
+        match signpost::domains::verify(&mut tx, operator, &hostname, Some(organisation_id), now).await {
+            Ok(()) => tx.commit().await.unwrap(),
+            Err(error) => assert!(matches!(error, signpost::domains::DomainError::NotFound), "{error:?}"),
+        }
+    };
+    for _ in 0..12 {
+        let changes = msps.iter().map(|msp| async move {
+            let (one, two, three, four) = tokio::join!(
+                msp.post(check, json!({})),
+                msp.patch(path, connect("redirect")),
+                async {
+                    let deleted = msp.delete(path).await;
+                    (deleted.status, msp.post("/domains", again.clone()).await.status)
+                },
+                msp.patch(path, connect("direct")),
+            );
+            for status in [one.status, two.status, three.0, three.1, four.status] {
+                assert!(status < 500, "{status}");
+            }
+        });
+        let age = "update domains set takes_over_at = now() where takes_over_at is not null";
+        let age = async { drop(sqlx::query(age).execute(&pool).await) };
+        tokio::join!(futures_util::future::join_all(changes), word(), age);
+        let holders = "select count(*) from domains where ownership_verified_at is not null";
+        let holders: i64 = sqlx::query_scalar(holders).fetch_one(&pool).await.unwrap();
+        assert!(holders <= 1, "{holders}");
+    }
+    app.stop().await;
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    let deadlocks: i64 = sqlx::query_scalar(deadlocks).fetch_one(&pool).await.unwrap();
+    assert_eq!(deadlocks, 0);
 }

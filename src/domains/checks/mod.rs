@@ -2,12 +2,12 @@
 //! hangs holds up another.
 pub mod fetch;
 pub mod looks;
+pub mod places;
 pub mod schedule;
 pub mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
@@ -21,15 +21,20 @@ use crate::{
     hostname::Hostname,
 };
 use looks::{Given, Looks, Seen};
-use store::Claimed;
+use places::Places;
+use store::{Claimed, Turn};
 
 /// Longer than a look can take.
 const LEASE: TimeDelta = TimeDelta::minutes(3);
 const TENANT_KEPT: TimeDelta = TimeDelta::hours(20);
-/// How many domains are looked at at once.
-pub const AT_ONCE: usize = 32;
-/// How many looks people may wait for at once.
+/// How many domains are looked at at once, and how many of one organisation.
+pub const AT_ONCE: usize = 64;
+pub const AT_ONCE_FOR_ONE: usize = 32;
+/// How many domains are claimed in one go.
+const BATCH: usize = 8;
+/// The same of looks that people wait for.
 pub const ASKED_FOR_AT_ONCE: usize = 64;
+pub const ASKED_FOR_BY_ONE: usize = 16;
 
 /// Looks at domains, and keeps what it saw.
 pub struct Checker {
@@ -37,20 +42,37 @@ pub struct Checker {
     pub looks: Looks,
     pub expected: Expected,
     /// Places for looks that people wait for: each asks strangers' servers, for up to a minute.
-    pub places: Semaphore,
+    pub places: Places,
+}
+
+/// Domains that are due.
+pub struct Due {
+    pub claimed: Vec<Claimed>,
+    /// As many as could be claimed, or some had to wait: there may be others.
+    pub are_more: bool,
 }
 
 impl Checker {
-    /// Claims up to `limit` domains that are due.
-    pub async fn claim_due(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<Claimed>, DomainError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    /// Claims a few domains that are due, none of an organisation that has taken its share of `places`.
+    pub async fn claim_due(&self, places: &Places, now: DateTime<Utc>) -> Result<Due, DomainError> {
+        let limit = places.free().min(BATCH);
+        let turn = Turn {
+            now,
+            until: now + LEASE,
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+            crowded: places.crowded(limit),
+        };
         let mut db = self.pool.acquire().await?;
-        store::claim_due(&mut db, Operator::checking(), now, now + LEASE, limit).await
+        let claimed = store::claim_due(&mut db, Operator::checking(), &turn).await?;
+        Ok(Due {
+            are_more: claimed.len() == limit || !turn.crowded.is_empty(),
+            claimed,
+        })
     }
 
     /// Looks at one domain because a person asks.
     pub async fn check_now(&self, scope: &Scope, domain_id: Uuid) -> Result<(), DomainError> {
-        let _place = self.places.try_acquire().map_err(|_| DomainError::Busy)?;
+        let _place = self.places.enter(scope.organisation_id()).ok_or(DomainError::Busy)?;
         let now = crate::clock::now();
         let claimed = store::claim(&mut *self.pool.acquire().await?, scope, domain_id, now, now + LEASE).await?;
         Box::pin(self.check(claimed.ok_or(DomainError::NotFound)?)).await

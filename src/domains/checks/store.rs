@@ -18,28 +18,34 @@ pub struct Claimed {
     pub is_asked_for: bool,
 }
 
+/// Who is looked at next.
+pub struct Turn {
+    pub now: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    pub limit: i64,
+    /// Organisations whose domains have to wait.
+    pub crowded: Vec<Uuid>,
+}
+
 /// Up to `limit` domains that are due, the longest due first. Nobody else gets them until `until`.
-pub async fn claim_due(
-    db: &mut PgConnection,
-    _: Operator,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<Claimed>, DomainError> {
+pub async fn claim_due(db: &mut PgConnection, _: Operator, turn: &Turn) -> Result<Vec<Claimed>, DomainError> {
     let claimed = sqlx::query_as!(
         Claimed,
-        r#"update domain_checks set lease_until = $2, epoch = epoch + 1
-           from domains d
-          where domain_checks.domain_id in (
-                select domain_id from domain_checks
-                 where due_at <= $1 and (lease_until is null or lease_until <= $1)
-                 order by due_at limit $3
-                   for update skip locked)
-            and d.domain_id = domain_checks.domain_id
-         returning domain_checks.domain_id, d.organisation_id, epoch, false as "is_asked_for!""#,
-        now,
-        until,
-        limit,
+        r#"with due as materialized (
+              select c.domain_id, d.organisation_id
+                from domain_checks c join domains d using (domain_id)
+               where c.due_at <= $1 and (c.lease_until is null or c.lease_until <= $1)
+                 and d.organisation_id <> all($4)
+               order by c.due_at limit $3
+                 for update of c skip locked)
+         update domain_checks set lease_until = $2, epoch = epoch + 1
+           from due
+          where domain_checks.domain_id = due.domain_id
+         returning domain_checks.domain_id, due.organisation_id, epoch, false as "is_asked_for!""#,
+        turn.now,
+        turn.until,
+        turn.limit,
+        &turn.crowded,
     )
     .fetch_all(db)
     .await?;

@@ -50,6 +50,8 @@ pub struct Claim {
     /// Set: it holds.
     pub verification: Option<Verification>,
     pub takes_over_at: Option<DateTime<Utc>>,
+    /// It, or its organisation: it may lose the name, but gains none.
+    pub is_suspended: bool,
     pub proof: Proof,
 }
 
@@ -70,7 +72,7 @@ pub enum Verdict {
     Hold,
     /// The proof is newer than the holder's: the holder is told, and the name changes hands then.
     TakeOverAt(DateTime<Utc>),
-    /// The grace is over.
+    /// The grace is over, and the record was still seen then.
     TakeOver,
     /// The newer proof is gone, or the holder has made one that is newer still.
     CallOff,
@@ -101,17 +103,19 @@ pub fn is_stale(claim: &Claim, rival: Rival) -> bool {
 #[must_use]
 pub fn judge(claim: &Claim, rival: Rival, now: DateTime<Utc>) -> Verdict {
     if let Some(verification) = claim.verification {
-        let missing_since = claim.proof.missing_since.filter(|_| verification.method == Method::Dns);
-        return match missing_since {
-            Some(since) if now - since >= LOST_AFTER => Verdict::LetGo,
-            _ => Verdict::Stay,
+        // To the last look that got an answer: one that got none ends nobody's service.
+        let is_lost = match (verification.method, claim.proof.missing_since, claim.proof.absent_at) {
+            (Method::Dns, Some(since), Some(absent)) => absent - since >= LOST_AFTER,
+            _ => false,
         };
+        return if is_lost { Verdict::LetGo } else { Verdict::Stay };
     }
-    let is_proved = claim.proof.seen_since.is_some() && !is_stale(claim, rival);
+    let is_proved = claim.proof.seen_since.is_some() && !is_stale(claim, rival) && !claim.is_suspended;
+    let is_seen_at = |when| claim.proof.checked_at.is_some_and(|checked| checked >= when);
     match (is_proved, rival.held_since, claim.takes_over_at) {
         (true, None, _) => Verdict::Hold,
         (true, Some(_), None) => Verdict::TakeOverAt(now + GRACE),
-        (true, Some(_), Some(when)) if now >= when => Verdict::TakeOver,
+        (true, Some(_), Some(when)) if is_seen_at(when) => Verdict::TakeOver,
         (true, Some(_), Some(_)) => Verdict::Stay,
         (false, _, Some(_)) => Verdict::CallOff,
         (false, _, None) => Verdict::Stay,
@@ -130,20 +134,24 @@ mod tests {
 
     /// The record was missing until `absent` and there since `seen`.
     fn seen(absent: Option<i64>, seen: i64) -> Proof {
+        seen_until(absent, seen, seen)
+    }
+
+    fn seen_until(absent: Option<i64>, seen: i64, until: i64) -> Proof {
         Proof {
-            checked_at: Some(at(seen)),
+            checked_at: Some(at(until)),
             seen_since: Some(at(seen)),
             missing_since: None,
             absent_at: absent.map(at),
         }
     }
 
-    fn missing(since: i64) -> Proof {
+    fn missing(since: i64, until: i64) -> Proof {
         Proof {
-            checked_at: Some(at(since)),
+            checked_at: Some(at(until)),
             seen_since: None,
             missing_since: Some(at(since)),
-            absent_at: Some(at(since)),
+            absent_at: Some(at(until)),
         }
     }
 
@@ -168,6 +176,13 @@ mod tests {
         }
     }
 
+    fn suspended(claim: Claim) -> Claim {
+        Claim {
+            is_suspended: true,
+            ..claim
+        }
+    }
+
     fn held(since: i64) -> Rival {
         Rival {
             held_since: Some(at(since)),
@@ -187,7 +202,7 @@ mod tests {
         let nobody = Rival::default();
         for (name, claim, rival, now, expected) in [
             ("never looked", claim(Proof::default()), nobody, 1, Verdict::Stay),
-            ("no record", claim(missing(1)), nobody, 1, Verdict::Stay),
+            ("no record", claim(missing(1, 1)), nobody, 1, Verdict::Stay),
             ("a record, nobody else", claim(seen(None, 1)), nobody, 1, Verdict::Hold),
             (
                 "a record that was there before",
@@ -219,14 +234,14 @@ mod tests {
             ),
             (
                 "after the grace",
-                taking_over(12, seen(Some(8), 9)),
+                taking_over(12, seen_until(Some(8), 9, 12)),
                 held(5),
                 12,
                 Verdict::TakeOver,
             ),
             (
                 "the newer record is gone",
-                taking_over(12, missing(11)),
+                taking_over(12, missing(11, 11)),
                 held(5),
                 11,
                 Verdict::CallOff,
@@ -262,24 +277,68 @@ mod tests {
             ("holds", holds(1, Method::Dns, seen(None, 1)), nobody, 99, Verdict::Stay),
             (
                 "lost six days ago",
-                holds(1, Method::Dns, missing(10)),
+                holds(1, Method::Dns, missing(10, 16)),
                 nobody,
                 16,
                 Verdict::Stay,
             ),
             (
                 "lost seven days ago",
-                holds(1, Method::Dns, missing(10)),
+                holds(1, Method::Dns, missing(10, 17)),
                 nobody,
                 17,
                 Verdict::LetGo,
             ),
             (
                 "an operator's word needs no record",
-                holds(1, Method::Operator, missing(2)),
+                holds(1, Method::Operator, missing(2, 2)),
                 nobody,
                 99,
                 Verdict::Stay,
+            ),
+        ] {
+            assert_eq!(judge(&claim, rival, at(now)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn silence_changes_nothing_and_who_is_suspended_gains_nothing() {
+        let nobody = Rival::default();
+        for (name, claim, rival, now, expected) in [
+            (
+                "lost, and no answer since",
+                holds(1, Method::Dns, missing(10, 16)),
+                nobody,
+                99,
+                Verdict::Stay,
+            ),
+            (
+                "after the grace, and no answer since it began",
+                taking_over(12, seen(Some(8), 9)),
+                held(5),
+                99,
+                Verdict::Stay,
+            ),
+            (
+                "a record, nobody else, but suspended",
+                suspended(claim(seen(None, 1))),
+                nobody,
+                1,
+                Verdict::Stay,
+            ),
+            (
+                "a newer record of one who is suspended",
+                suspended(claim(seen(Some(8), 9))),
+                held(5),
+                9,
+                Verdict::Stay,
+            ),
+            (
+                "suspended in the grace",
+                suspended(taking_over(12, seen_until(Some(8), 9, 12))),
+                held(5),
+                12,
+                Verdict::CallOff,
             ),
         ] {
             assert_eq!(judge(&claim, rival, at(now)), expected, "{name}");
@@ -296,7 +355,7 @@ mod tests {
             (seen(Some(4), 5), 5),
             (seen(None, 5), 5),
             (seen(Some(10), 11), 11),
-            (missing(10), 5),
+            (missing(10, 10), 5),
         ] {
             assert_eq!(proved_at(verification, &proof), at(expected), "{proof:?}");
         }
@@ -309,7 +368,7 @@ mod tests {
             (seen(None, 9), given_up(5), true),
             (seen(None, 9), Rival::default(), false),
             (seen(Some(8), 9), held(5), false),
-            (missing(9), held(5), false),
+            (missing(9, 9), held(5), false),
         ] {
             assert_eq!(is_stale(&claim(proof), rival), expected);
         }

@@ -30,15 +30,16 @@ pub async fn lock_claims(
     hostname: &Hostname,
 ) -> Result<Vec<StoredClaim>, DomainError> {
     let rows = sqlx::query!(
-        "select d.domain_id, d.organisation_id, d.client_id, o.name as organisation,
+        r#"select d.domain_id, d.organisation_id, d.client_id, o.name as organisation,
                 d.ownership_verified_at, d.ownership_proof, d.takes_over_at,
+                coalesce(d.suspended_at, o.suspended_at) is not null as "is_suspended!",
                 c.ownership_checked_at, c.ownership_seen_since, c.ownership_missing_since, c.ownership_absent_at
            from domains d
            join organisations o using (organisation_id)
            join domain_checks c using (domain_id)
           where d.hostname = $1
           order by d.domain_id
-            for update of d, c",
+            for update of d, c"#,
         hostname.as_str(),
     )
     .fetch_all(db)
@@ -53,6 +54,7 @@ pub async fn lock_claims(
                 claim: Claim {
                     verification: verification(row.ownership_verified_at, row.ownership_proof.as_deref())?,
                     takes_over_at: row.takes_over_at,
+                    is_suspended: row.is_suspended,
                     proof: Proof {
                         checked_at: row.ownership_checked_at,
                         seen_since: row.ownership_seen_since,
