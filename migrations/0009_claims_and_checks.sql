@@ -23,6 +23,8 @@ create table domain_checks (
     ownership_checked_at    timestamptz,
     ownership_observed      text[]      not null default '{}',
     ownership_failure       jsonb,
+    -- Another name, at which our value stands by mistake.
+    ownership_misplaced     text,
     ownership_seen_since    timestamptz,
     ownership_missing_since timestamptz,
     ownership_absent_at     timestamptz,

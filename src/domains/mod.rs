@@ -54,6 +54,8 @@ pub struct Domain {
 pub struct Seen {
     /// What stood at the ownership record's name.
     pub ownership_observed: Vec<String>,
+    /// Another name, at which the record stands by mistake.
+    pub ownership_misplaced: Option<String>,
     /// Why the last look at it told nothing.
     pub ownership_failure: Option<Failure>,
     pub connection_checked_at: Option<DateTime<Utc>>,
@@ -128,6 +130,8 @@ impl From<sqlx::Error> for DomainError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error().and_then(|e| e.constraint()) {
             Some("policy_servers_server_fkey") => Self::ServerInUse,
+            // Two proved one name at the same moment: the next look tells who holds it.
+            Some("domains_holder_key") => Self::Busy,
             _ => Self::Database(error),
         }
     }

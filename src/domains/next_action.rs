@@ -98,6 +98,12 @@ fn prove(domain: &Domain) -> NextAction {
         );
         return NextAction::new("add_ownership_record", Who::Client, message).because(connection::cause_of(failure));
     }
+    if let Some(name) = &domain.seen.ownership_misplaced {
+        let message = format!(
+            "Your TXT record stands at {name}: that is not its name. It must be: {record}. Many DNS hosts append the domain by themselves; there, enter what stands before it."
+        );
+        return NextAction::new("add_ownership_record", Who::Client, message).because("record_misplaced");
+    }
     let observed = &domain.seen.ownership_observed;
     let others = observed.iter().any(|text| text.contains("signpost-verification="));
     let (cause, seen) = match (domain.claim.proof.checked_at, observed.is_empty()) {
@@ -252,6 +258,8 @@ mod tests {
 
     #[test]
     fn every_state_has_one_next_step_and_one_who_must_take_it() {
+        let mut misplaced = looked(&[]);
+        misplaced.seen.ownership_misplaced = Some("contoso.com".into());
         let mut unreachable = new();
         unreachable.seen.ownership_failure = Some(Failure::ServerFailure);
         let mut old = looked(&[]);
@@ -277,6 +285,7 @@ mod tests {
         for (domain, code, cause, who) in [
             (new(), "add_ownership_record", None, Who::Client),
             (looked(&[]), "add_ownership_record", Some("record_missing"), Who::Client),
+            (misplaced, "add_ownership_record", Some("record_misplaced"), Who::Client),
             (
                 looked(&["v=spf1"]),
                 "add_ownership_record",

@@ -30,6 +30,7 @@ pub struct Row {
     pub ownership_missing_since: Option<DateTime<Utc>>,
     pub ownership_absent_at: Option<DateTime<Utc>>,
     pub ownership_observed: Vec<String>,
+    pub ownership_misplaced: Option<String>,
     pub ownership_failure: Option<serde_json::Value>,
     pub holder_verified_at: Option<DateTime<Utc>>,
     pub holder_seen_since: Option<DateTime<Utc>>,
@@ -82,6 +83,7 @@ impl Row {
             contested_until: self.contested_until,
             seen: Seen {
                 ownership_observed: self.ownership_observed,
+                ownership_misplaced: self.ownership_misplaced,
                 // What a later version can't read is as good as not looked at: the next look writes it anew.
                 ownership_failure: self
                     .ownership_failure

@@ -134,7 +134,7 @@ pub(super) async fn select(
                   d.policy as "policy: Json<Policy>",
                   o.ownership_key, d.ownership_verified_at, d.ownership_proof, d.takes_over_at,
                   k.ownership_checked_at, k.ownership_seen_since, k.ownership_missing_since, k.ownership_absent_at,
-                  k.ownership_observed, k.ownership_failure,
+                  k.ownership_observed, k.ownership_failure, k.ownership_misplaced,
                   h.ownership_verified_at as "holder_verified_at?", h.ownership_seen_since as "holder_seen_since?",
                   h.ownership_absent_at as "holder_absent_at?", t.proved_at as "given_up_since?",
                   (select min(x.takes_over_at) from domains x where x.hostname = d.hostname and x.domain_id <> d.domain_id) as contested_until,

@@ -110,7 +110,11 @@ async fn the_record_is_found_among_others_in_pieces_and_as_one_of_several_values
         (vec![], "record_missing"),
         (vec![txt(NAME, &["v=spf1 -all"])], "record_wrong"),
         (vec![txt(NAME, &[&others])], "record_of_another"),
-        (vec![txt("contoso.test", &[&value])], "record_missing"),
+        (vec![txt("contoso.test", &[&value])], "record_misplaced"),
+        (
+            vec![txt("_signpost.contoso.test.contoso.test", &[&value])],
+            "record_misplaced",
+        ),
         (vec![txt(NAME, &[&value[..40]])], "record_wrong"),
     ] {
         dns.change(&records);

@@ -8,7 +8,10 @@ use crate::{
     domains::{
         Connection, Domain,
         connection::{self, Expected, Fetched, Finding, Observation, Records, Verdict},
-        ownership::{proof::Look, record_name, record_value},
+        ownership::{
+            proof::{Look, holds},
+            record_name, record_value,
+        },
     },
     entra::Entra,
     hostname::Hostname,
@@ -64,7 +67,24 @@ impl Looks {
 
     async fn ownership(&self, domain: &Domain, hostname: &Hostname) -> Look {
         let value = record_value(&domain.ownership_key, hostname.as_str());
-        Look::new(&value, self.dns.txt(&record_name(hostname.as_str())).await)
+        match Look::new(&value, self.dns.txt(&record_name(hostname.as_str())).await) {
+            Look::Absent { observed, .. } => Look::Absent {
+                observed,
+                misplaced: self.misplaced(&value, hostname.as_str()).await,
+            },
+            look => look,
+        }
+    }
+
+    /// The two usual mistakes: the record at the domain itself, and the domain appended by the DNS host once more.
+    async fn misplaced(&self, value: &str, hostname: &str) -> Option<String> {
+        let names = [hostname.to_owned(), format!("{}.{hostname}", record_name(hostname))];
+        let texts = futures_util::future::join_all(names.iter().map(|name| self.dns.txt(name))).await;
+        names
+            .into_iter()
+            .zip(texts)
+            .find(|(_, texts)| texts.as_ref().is_ok_and(|found| holds(value, &found.records)))
+            .map(|(name, _)| name)
     }
 
     async fn connection(&self, domain: &Domain, hostname: &Hostname, expected: &Expected) -> Option<Observation> {

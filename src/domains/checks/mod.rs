@@ -34,7 +34,7 @@ pub const AT_ONCE_FOR_ONE: usize = 32;
 const BATCH: usize = 8;
 /// The same of looks that people wait for.
 pub const ASKED_FOR_AT_ONCE: usize = 64;
-pub const ASKED_FOR_BY_ONE: usize = 16;
+pub const ASKED_FOR_BY_ONE: usize = 32;
 
 /// Looks at domains, and keeps what it saw.
 pub struct Checker {
@@ -105,7 +105,8 @@ impl Checker {
         let now = crate::clock::now();
         let mut tx = self.pool.begin().await?;
         // The claims first, as everybody who changes one does: no two wait for each other.
-        let settled = settle::settle(&mut tx, claimed.domain_id, &hostname, &seen.ownership, now);
+        // As of the beginning: what was seen may be older than what happened while we looked.
+        let settled = settle::settle(&mut tx, claimed.domain_id, &hostname, &seen.ownership, started);
         if settled.await?.is_some() && store::confirm(&mut tx, claimed).await? {
             self.keep(&mut tx, claimed, (&domain, &seen), now).await?;
             tx.commit().await?;

@@ -15,6 +15,8 @@ pub enum Look {
     },
     Absent {
         observed: Vec<String>,
+        /// Another name, at which our value stands by mistake.
+        misplaced: Option<String>,
     },
     /// No answer that says anything about the record: the proof stays as it was.
     Undetermined(Failure),
@@ -30,9 +32,7 @@ impl Look {
             Err(Failure::NoSuchName) => Vec::new(),
             Err(failure) => return Self::Undetermined(failure),
         };
-        let is_present = texts
-            .iter()
-            .any(|text| text.split_whitespace().any(|word| word.trim_matches('"') == value));
+        let is_present = holds(value, &texts);
         let observed = texts
             .iter()
             .take(KEPT_TEXTS)
@@ -45,9 +45,19 @@ impl Look {
             .collect();
         match is_present {
             true => Self::Present { observed },
-            false => Self::Absent { observed },
+            false => Self::Absent {
+                observed,
+                misplaced: None,
+            },
         }
     }
+}
+
+/// Whether one of the values of one of the records is ours.
+#[must_use]
+pub fn holds(value: &str, texts: &[String]) -> bool {
+    let is_ours = |word: &str| word.trim_matches('"') == value;
+    texts.iter().any(|text| text.split_whitespace().any(is_ours))
 }
 
 /// What is known of one claim's record after every look so far.
@@ -151,7 +161,7 @@ mod tests {
     fn what_a_hostile_answer_holds_is_kept_short_and_clean() {
         let long = format!("\u{1b}[31m{}", "x".repeat(10_000));
         let many: Vec<&str> = std::iter::repeat_n(long.as_str(), 500).collect();
-        let Look::Absent { observed } = Look::new(VALUE, texts(&many)) else {
+        let Look::Absent { observed, .. } = Look::new(VALUE, texts(&many)) else {
             panic!("absent")
         };
         assert_eq!((observed.len(), observed[0].len()), (16, 255));
@@ -161,7 +171,10 @@ mod tests {
     #[test]
     fn a_proof_is_newer_only_if_its_absence_was_seen_since() {
         let present = Look::Present { observed: Vec::new() };
-        let absent = Look::Absent { observed: Vec::new() };
+        let absent = Look::Absent {
+            observed: Vec::new(),
+            misplaced: None,
+        };
         let history = |looks: &[(&Look, i64)]| {
             looks
                 .iter()

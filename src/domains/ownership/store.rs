@@ -84,13 +84,18 @@ pub async fn update_proof(
     look: &Look,
 ) -> Result<(), DomainError> {
     let (observed, failure) = match look {
-        Look::Present { observed } | Look::Absent { observed } => (Some(observed.as_slice()), None),
+        Look::Present { observed } | Look::Absent { observed, .. } => (Some(observed.as_slice()), None),
         Look::Undetermined(failure) => (None, Some(Json(*failure))),
+    };
+    let misplaced = match look {
+        Look::Absent { misplaced, .. } => misplaced.as_deref(),
+        Look::Present { .. } | Look::Undetermined(_) => None,
     };
     sqlx::query!(
         "update domain_checks
             set ownership_checked_at = $3, ownership_seen_since = $4, ownership_missing_since = $5, ownership_absent_at = $6,
-                ownership_observed = coalesce($7, ownership_observed), ownership_failure = $8
+                ownership_observed = coalesce($7, ownership_observed), ownership_failure = $8,
+                ownership_misplaced = $9
            from domains d
           where d.organisation_id = $1 and d.domain_id = $2 and domain_checks.domain_id = d.domain_id",
         scope.organisation_id(),
@@ -101,6 +106,7 @@ pub async fn update_proof(
         proof.absent_at,
         observed,
         failure as _,
+        misplaced,
     )
     .execute(db)
     .await?;
