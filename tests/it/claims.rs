@@ -275,6 +275,27 @@ async fn a_lost_proof_is_told_for_seven_days_and_then_ends_service(pool: PgPool)
 }
 
 #[sqlx::test]
+async fn a_resolver_that_denies_every_name_takes_nobody_s_proof(pool: PgPool) {
+    let lost = BrokenDns::start(Broken::DeniesEverything);
+    let (app, mut dns) = start(pool, &[]).await;
+    let msp = app.msp("Acme IT").await;
+    let value = value(&msp.register(HOST).await);
+    dns.change(&[a(HOST, "127.0.0.1"), txt(NAME, &[&value])]);
+    check(&msp).await;
+    eventually(|| async { app.running.serves(HOST) }).await;
+    dns.change(&[
+        delegated("test", lost.socket_address()),
+        delegated("root-servers.net", lost.socket_address()),
+    ]);
+    let domain = check(&msp).await;
+    assert_ne!(domain["next_action"]["code"], "restore_ownership_record", "{domain:#}");
+    dns.change(&[delegated("test", lost.socket_address())]);
+    let domain = check(&msp).await;
+    assert_eq!(domain["next_action"]["code"], "restore_ownership_record", "{domain:#}");
+    app.stop().await;
+}
+
+#[sqlx::test]
 async fn an_operator_s_word_needs_no_record_and_names_the_organisation_where_several_claim(pool: PgPool) {
     let (app, _dns) = start(pool.clone(), &[a(HOST, "127.0.0.1")]).await;
     let first = app.msp("First").await;

@@ -17,6 +17,9 @@ use crate::{
     hostname::Hostname,
 };
 
+/// As long as there is a DNS.
+const SURELY_THERE: &str = "a.root-servers.net";
+
 /// Whoever is asked.
 pub struct Looks {
     pub dns: Dns,
@@ -68,12 +71,21 @@ impl Looks {
     async fn ownership(&self, domain: &Domain, hostname: &Hostname) -> Look {
         let value = record_value(&domain.ownership_key, hostname.as_str());
         match Look::new(&value, self.dns.txt(&record_name(hostname.as_str())).await) {
+            // Service may end by it: is it the domain's word, or our resolver's, that has lost its way to the internet?
+            Look::Absent { .. } if domain.claim.verification.is_some() && self.denies_everything().await => {
+                Look::Undetermined(Failure::Unreachable)
+            }
             Look::Absent { observed, .. } => Look::Absent {
                 observed,
                 misplaced: self.misplaced(&value, hostname.as_str()).await,
             },
             look => look,
         }
+    }
+
+    /// Some resolvers say that no name exists when they can't ask.
+    async fn denies_everything(&self) -> bool {
+        matches!(self.dns.addresses(SURELY_THERE).await.a, Err(Failure::NoSuchName))
     }
 
     /// The two usual mistakes: the record at the domain itself, and the domain appended by the DNS host once more.

@@ -157,6 +157,8 @@ pub enum Broken {
     ServerFailure,
     /// REFUSED.
     Refused,
+    /// NXDOMAIN, as some resolvers say of every name when they can ask nobody.
+    DeniesEverything,
     /// Nothing, ever.
     Silent,
     /// What no name server would send.
@@ -280,6 +282,7 @@ fn answer(asked: &[u8], how: Broken) -> Option<Vec<u8>> {
     match how {
         Broken::ServerFailure => Some(with_code(2)),
         Broken::Refused => Some(with_code(5)),
+        Broken::DeniesEverything => Some(with_code(3)),
         Broken::Silent => None,
         Broken::Garbage => Some([&asked[..2], &[0xff; 200]].concat()),
         Broken::EndlessName => {
