@@ -29,7 +29,7 @@ pub async fn tell(lines: Lines<'_>, journey: &Journey, telling: &mut Telling<'_>
     let wrong_type = content::fault(answer);
     let is_page = wrong_type
         .as_ref()
-        .is_some_and(|fault| matches!(fault.code, Code::HtmlPage | Code::HtmlRedirect));
+        .is_some_and(|fault| matches!(fault.code, Code::HtmlPage | Code::HtmlRedirect | Code::BodyEmpty));
     match wrong_type {
         Some(fault) => telling.wrong(Stage::ContentType, told(fault)),
         None => telling.fine(
