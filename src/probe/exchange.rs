@@ -165,7 +165,9 @@ fn broken(error: &hyper::Error) -> End {
     let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
     let is_of_reader = |io: &std::io::Error| {
         matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
-            && !io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+            && !io
+                .get_ref()
+                .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
     };
     match io.is_some_and(is_of_reader) {
         true => End::Garbled,
