@@ -10,6 +10,7 @@ mod base_url;
 mod certificate;
 mod chain;
 mod challenge;
+mod cloudflare;
 mod compare;
 mod content;
 mod document;
