@@ -17,20 +17,21 @@ pub async fn tell(lines: Lines<'_>, journey: &Journey, telling: &mut Telling<'_>
     let answer = match &journey.end {
         Ok(answer) => answer,
         Err(fault) => {
-            return telling.wrong(Stage::Http, fault.clone());
+            return telling.wrong(Stage::Http, journey.explained(fault.clone()));
         }
     };
+    let told = |fault| journey.explained(journey.told(fault));
     if let Some(fault) = status::fault(answer) {
         telling.report.fallback = status::fallback(answer);
-        return telling.wrong(Stage::Http, journey.told(fault));
+        return telling.wrong(Stage::Http, told(fault));
     }
     telling.fine(Stage::Http, arrived(journey, answer));
     let wrong_type = content::fault(answer);
     let is_page = wrong_type
         .as_ref()
-        .is_some_and(|fault| matches!(fault.code, Code::HtmlPage | Code::HtmlRedirect));
+        .is_some_and(|fault| matches!(fault.code, Code::HtmlPage | Code::HtmlRedirect | Code::BodyEmpty));
     match wrong_type {
-        Some(fault) => telling.wrong(Stage::ContentType, journey.told(fault)),
+        Some(fault) => telling.wrong(Stage::ContentType, told(fault)),
         None => telling.fine(
             Stage::ContentType,
             format!("Content-Type: {}.", answer.header("content-type").unwrap_or_default()),
@@ -38,7 +39,7 @@ pub async fn tell(lines: Lines<'_>, journey: &Journey, telling: &mut Telling<'_>
     }
     // What a web page is not needs no second word.
     if !is_page {
-        tell_document(lines, answer, telling).await;
+        tell_document(lines, journey, answer, telling).await;
     }
 }
 
@@ -51,10 +52,10 @@ fn arrived(journey: &Journey, answer: &Answer) -> String {
     }
 }
 
-async fn tell_document(lines: Lines<'_>, answer: &Answer, telling: &mut Telling<'_>) {
+async fn tell_document(lines: Lines<'_>, journey: &Journey, answer: &Answer, telling: &mut Telling<'_>) {
     let document = match document::read(answer) {
         Ok(document) => document,
-        Err(fault) => return telling.wrong(Stage::Document, fault),
+        Err(fault) => return telling.wrong(Stage::Document, journey.explained(fault)),
     };
     if let Some(vendor) = document.base.other_form {
         return telling.wrong(Stage::Document, base_url::other_form(&document.base, vendor));

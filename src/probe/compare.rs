@@ -137,7 +137,7 @@ fn unlike(best: &Said, others: &[(SocketAddr, Said)]) -> bool {
     })
 }
 
-/// HEAD beside a GET that was answered well.
+/// HEAD beside a GET that was answered, whatever its content.
 pub fn head(get: &Answer, head: &Journey) -> Result<String, Fault> {
     let devices = "None is known to ask so. Microsoft's own check, curl -I, does: there the domain looks wrong.";
     let fault = |code, what: String| {
@@ -154,7 +154,7 @@ pub fn head(get: &Answer, head: &Journey) -> Result<String, Fault> {
         Err(why) => {
             return fault(
                 Code::HeadRefused,
-                format!("GET is answered well, HEAD is not. {}", why.detail),
+                format!("GET is answered, HEAD is not. {}", why.detail),
             );
         }
     };
@@ -184,9 +184,11 @@ pub fn query(with: &Journey, without: Option<&Journey>) -> Option<Result<String,
         Ok(answer) => fault(answer),
     };
     let fault_with = fault_of(with);
+    let lost = with.query_lost.as_ref();
+    let is_explained = lost.is_some_and(|lost| lost.is_cause);
     match (&fault_with, without.map(fault_of)) {
-        (Some(fault), Some(None)) => Some(Err(breaks_answer(fault))),
-        _ if with.query_lost_at.is_some() => with.query_lost_at.as_deref().map(|at| Err(loses_query(at))),
+        (Some(fault), Some(None)) if !is_explained => Some(Err(breaks_answer(fault))),
+        _ if lost.is_some() => lost.map(|lost| Err(lost.fault())),
         (None, Some(Some(fault))) => Some(Ok(format!(
             "A device's query is answered well. Without it the answer is not, which only a check by hand meets: {}",
             fault.detail
@@ -208,26 +210,13 @@ fn breaks_answer(fault: &Fault) -> Fault {
     )
 }
 
-fn loses_query(at: &str) -> Fault {
-    Fault::new(
-        Code::RedirectLosesQuery,
-        format!("{at} without the query: who asks, with which kind of device, does not arrive there."),
-    )
-    .expected("A target that ends with the query of the request, or that needs none.")
-    .remedy(
-        "Whoever runs the web server keeps the query in the redirect: in nginx `return 307 https://…$is_args$args;`, in \
-         Apache `RewriteRule` without a ? in its target, in IIS appendQueryString=\"true\", in Cloudflare “Preserve query \
-         string”. Where that can't be, the target's path must name the domain, and the answer must be the same for \
-         everybody.",
-    )
-    .passable("All: a device does not add its query to the target of a redirect. Answers that depend on user or model \
-               family can't be given.")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{outbound::ConnectError, probe::exchange::End};
+    use crate::{
+        outbound::ConnectError,
+        probe::{exchange::End, lost_query::Lost, target::Target},
+    };
     use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
     fn answer(status: u16, header: (&'static str, &'static str), base_url: &str) -> Answer {
@@ -246,12 +235,19 @@ mod tests {
         answer(200, JSON, "https://mdm.contoso.com/")
     }
 
+    fn lost(is_cause: bool) -> Lost {
+        let ask = |query| Target::device("contoso.com", 443, query);
+        let mut lost = Lost::between(&ask(Some("user-identifier=a@b")), &ask(None)).unwrap();
+        lost.is_cause = is_cause;
+        lost
+    }
+
     fn journey(end: Result<Answer, Fault>, query_lost: bool) -> Journey {
         Journey {
             hops: vec![],
             end,
             place: None,
-            query_lost_at: query_lost.then(|| "a redirects to b".to_owned()),
+            query_lost: query_lost.then(|| lost(false)),
         }
     }
 
@@ -316,6 +312,8 @@ mod tests {
         ] {
             let found = head(&good(), &journey(end, false)).err();
             assert!(found.as_ref().is_none_or(|fault| !fault.stops_devices));
+            // The content of what GET got may be wrong.
+            assert!(found.as_ref().is_none_or(|fault| !fault.detail.contains("well")));
             assert_eq!(found.map(|fault| fault.code), code);
         }
     }
@@ -338,6 +336,25 @@ mod tests {
             let without = without.map(|end| journey(end, false));
             let found = query(&journey(with, lost), without.as_ref());
             assert_eq!(found.map(|told| told.err().map(|fault| fault.code)), code);
+        }
+    }
+
+    #[test]
+    fn a_lost_query_that_explains_the_failure_is_named_before_all_else() {
+        let ill = || Ok(answer(404, JSON, ""));
+        for without in [None, Some(ill()), Some(Ok(good()))] {
+            let without = without.map(|end| journey(end, false));
+            let mut with = journey(ill(), true);
+            with.query_lost = Some(lost(true));
+            let told = query(&with, without.as_ref()).unwrap().unwrap_err();
+            assert_eq!((told.code, told.stops_devices), (Code::RedirectLosesQuery, true));
+        }
+        let fault = || Fault::new(Code::NotFound, "404.");
+        assert_eq!(lost(false).blamed_for(fault()), fault());
+        let blamed = lost(true).blamed_for(fault());
+        assert_eq!(blamed.code, Code::NotFound);
+        for said in ["The redirect loses the query", "answers well only with it", "404."] {
+            assert!(blamed.detail.contains(said), "{}", blamed.detail);
         }
     }
 }

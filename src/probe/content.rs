@@ -1,5 +1,6 @@
 //! Whether an answer says that it is JSON, and what it is if not. Pure.
 use super::{
+    document,
     exchange::Answer,
     report::{Code, Fault},
     text::quoted,
@@ -32,6 +33,9 @@ pub fn fault(answer: &Answer) -> Option<Fault> {
         return Some(doubled());
     }
     let essence = essence(&shown);
+    if shown.trim().is_empty() {
+        return Some(missing(answer));
+    }
     match essence.as_str() {
         "application/json" => None,
         "application/octet-stream" => Some(
@@ -72,6 +76,10 @@ fn missing(answer: &Answer) -> Fault {
         true => "The answer has no Content-Type, though its body is JSON.",
         false => "The answer has no Content-Type.",
     };
+    let what = match answer.headers.contains_key("content-type") {
+        true => format!("{what} The header is there, with nothing in it."),
+        false => what.to_owned(),
+    };
     Fault::new(Code::ContentTypeMissing, what)
         .expected(EXPECTED)
         .remedy(REMEDY)
@@ -86,6 +94,11 @@ fn html(answer: &Answer, shown: &str) -> Fault {
         .expected(EXPECTED)
         .remedy(format!(
             "{REMEDY} In PHP `header('Content-Type: application/json');` before the body."
+        ));
+    }
+    if answer.body.trim_ascii().is_empty() {
+        return document::empty(&format!(
+            "Content-Type: {shown}, but there is no page: the body is empty."
         ));
     }
     match onward(answer) {
@@ -253,7 +266,10 @@ mod tests {
                 Code::HtmlPage,
                 "“Contoso [2J”",
             ),
-            (&["TEXT/HTML; charset=utf-8"], "", Code::HtmlPage, "web page,"),
+            (&["TEXT/HTML; charset=utf-8"], "x", Code::HtmlPage, "web page,"),
+            (&["text/html"], " \n", Code::BodyEmpty, "no page: the body is empty"),
+            (&[""], "{}", Code::ContentTypeMissing, "with nothing in it"),
+            (&[" "], "x", Code::ContentTypeMissing, "with nothing in it"),
             (
                 &["text/html"],
                 meta,

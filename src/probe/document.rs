@@ -59,9 +59,7 @@ fn parse(answer: &Answer) -> Result<Json, Fault> {
     }
     encoding(answer)?;
     if body.trim_ascii().is_empty() {
-        return Err(Fault::new(Code::BodyEmpty, "The body is empty.").expected(EXPECTED).remedy(
-            "Whoever runs the web server puts the document there: the file is empty, or a script ends without output.",
-        ));
+        return Err(empty("The body is empty."));
     }
     let text = std::str::from_utf8(body).map_err(|error| {
         wrong_encoding(&format!(
@@ -81,6 +79,12 @@ fn parse(answer: &Answer) -> Result<Json, Fault> {
         .expected(EXPECTED)
         .remedy(hint(text, &error))
     })
+}
+
+pub fn empty(what: &str) -> Fault {
+    Fault::new(Code::BodyEmpty, what).expected(EXPECTED).remedy(
+        "Whoever runs the web server puts the document there: the file is empty, or a script ends without output.",
+    )
 }
 
 /// What stands before the first byte of JSON, or around it.

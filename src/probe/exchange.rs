@@ -1,6 +1,6 @@
 //! One request and its answer over a connection that is there already, as a device asks. Reads no more than a
 //! discovery document can need, and no longer than it is told to.
-use std::{pin::pin, time::Duration};
+use std::{io::ErrorKind, pin::pin, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -44,6 +44,8 @@ pub enum End {
     TooSlow,
     /// Before its announced length.
     Broken,
+    /// In chunks that can't be told from each other.
+    Garbled,
 }
 
 /// No answer.
@@ -142,8 +144,8 @@ async fn read(response: Response<Incoming>, end: Instant) -> Answer {
                 return answer;
             }
             Ok(None) => return answer,
-            Ok(Some(Err(_))) => {
-                answer.end = End::Broken;
+            Ok(Some(Err(error))) => {
+                answer.end = broken(&error);
                 return answer;
             }
             Ok(Some(Ok(frame))) => frame,
@@ -155,6 +157,21 @@ async fn read(response: Response<Incoming>, end: Instant) -> Answer {
             answer.end = End::TooLong;
             return answer;
         }
+    }
+}
+
+/// The connection's errors are those of TLS and of the network; those of the reader are its own.
+fn broken(error: &hyper::Error) -> End {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let is_of_reader = |io: &std::io::Error| {
+        matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
+            && !io
+                .get_ref()
+                .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+    };
+    match io.is_some_and(is_of_reader) {
+        true => End::Garbled,
+        false => End::Broken,
     }
 }
 
@@ -207,6 +224,11 @@ pub fn unfinished(answer: &Answer) -> Option<Fault> {
         ))),
         End::Broken => Some(connection_closed(&format!(
             "The server answered {}, but closed the connection before the body was whole.",
+            answer.status_line()
+        ))),
+        End::Garbled => Some(unreadable(&format!(
+            "The server answered {}, but its body is not in chunks as Transfer-Encoding: chunked wants them: the size \
+             of one can't be read, or does not fit.",
             answer.status_line()
         ))),
     }
@@ -325,6 +347,17 @@ mod tests {
             .unwrap();
         assert_eq!(cut.end, End::Broken);
         assert_eq!(unfinished(&cut).unwrap().code, Code::ConnectionClosed);
+        for (chunks, end, code) in [
+            ("ZZ\r\nhi\r\n0\r\n\r\n", End::Garbled, Code::ResponseUnreadable),
+            ("1\r\nhi\r\n0\r\n\r\n", End::Garbled, Code::ResponseUnreadable),
+            ("fffffffffffffffff\r\nhi", End::Garbled, Code::ResponseUnreadable),
+            ("9\r\nhi", End::Broken, Code::ConnectionClosed),
+            ("2\r\nhi\r\n", End::Broken, Code::ConnectionClosed),
+        ] {
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let cut = told(Method::GET, &[head, chunks.as_bytes()], false).await.unwrap();
+            assert_eq!((cut.end, unfinished(&cut).unwrap().code), (end, code), "{chunks}");
+        }
         for (said, code) in [
             (&b""[..], Code::ConnectionClosed),
             (b"HTTP/1.1 200", Code::ConnectionClosed),

@@ -7,9 +7,10 @@ use http::Method;
 use super::{
     exchange::Answer,
     line::{self, Line, Lines},
+    lost_query::Lost,
     names,
     report::{Code, Fault, Hop},
-    target::{Onward, Target, keeps_query},
+    target::{Onward, Target},
     text::listed,
 };
 use crate::outbound::{Forbidden, Outbound};
@@ -33,7 +34,7 @@ pub struct Journey {
     /// Where the last answer came from, if that is not the start.
     pub place: Option<String>,
     /// The redirect that did not pass the device's query on.
-    pub query_lost_at: Option<String>,
+    pub query_lost: Option<Lost>,
 }
 
 impl Journey {
@@ -41,6 +42,14 @@ impl Journey {
     pub fn told(&self, fault: Fault) -> Fault {
         match &self.place {
             Some(place) => fault.at(&format!("After a redirect to {place}")),
+            None => fault,
+        }
+    }
+
+    /// The same, with its cause if that is known.
+    pub fn explained(&self, fault: Fault) -> Fault {
+        match &self.query_lost {
+            Some(lost) => lost.blamed_for(fault),
             None => fault,
         }
     }
@@ -64,7 +73,7 @@ pub async fn follow(
         hops: vec![hop(start, &first)],
         end: first,
         place: None,
-        query_lost_at: None,
+        query_lost: None,
     };
     let mut visited = vec![start.clone()];
     while let Ok(answer) = &journey.end
@@ -78,11 +87,8 @@ pub async fn follow(
                 return journey;
             }
         };
-        if journey.query_lost_at.is_none()
-            && let Some(query) = here.query().filter(|_| start.query().is_some())
-            && !keeps_query(query, next.query())
-        {
-            journey.query_lost_at = Some(format!("{} redirects to {}", here.place(), next.place()));
+        if journey.query_lost.is_none() && start.query().is_some() {
+            journey.query_lost = Lost::between(here, &next);
         }
         let answer = Box::pin(visit(lines, home, &next, &method)).await;
         // What our own impatience ended is no fault of this hop alone.

@@ -10,6 +10,7 @@ mod base_url;
 mod certificate;
 mod chain;
 mod challenge;
+mod cloudflare;
 mod compare;
 mod content;
 mod document;
@@ -19,6 +20,7 @@ mod journey;
 mod json;
 mod lenient;
 mod line;
+mod lost_query;
 mod names;
 mod refused;
 mod report;
@@ -92,7 +94,7 @@ pub struct Request {
     pub https_port: u16,
     /// For a domain whose records are to point at us.
     pub ours: Option<Ours>,
-    /// Only what a device asks: neither HEAD nor the request without a query.
+    /// Neither HEAD nor the request without a query: no device asks so.
     pub is_brief: bool,
 }
 

@@ -2,7 +2,7 @@
 use http::StatusCode;
 
 use super::{
-    challenge,
+    challenge, cloudflare, document,
     exchange::{self, Answer, NoAnswer},
     report::{Code, Fault},
     text::quoted,
@@ -16,12 +16,26 @@ const EXPECTED: &str = "200 with the discovery document.";
 
 /// What is wrong with an answer that is no redirect, before its content is looked at.
 pub fn fault(answer: &Answer) -> Option<Fault> {
+    if let Some(mark) = cloudflare::bot_rule(answer) {
+        return Some(bot_challenge(answer, "Cloudflare", mark));
+    }
+    if let Some(fault) = cloudflare::refusal(answer) {
+        return Some(fault.expected(EXPECTED));
+    }
     if let Some((service, mark)) = challenge::service(answer) {
         return Some(bot_challenge(answer, service, mark));
     }
     if wants_client_certificate(answer) {
         return Some(NoAnswer::ClientCertificateWanted.fault());
     }
+    let fault = by_status(answer);
+    match answer.status != StatusCode::OK && document::read(answer).is_ok() {
+        true => fault.map(|fault| document_sent(fault, answer)),
+        false => fault,
+    }
+}
+
+fn by_status(answer: &Answer) -> Option<Fault> {
     match answer.status.as_u16() {
         200 => exchange::unfinished(answer),
         401 | 407 => Some(authentication_required(answer)),
@@ -32,6 +46,16 @@ pub fn fault(answer: &Answer) -> Option<Fault> {
         500..=599 => Some(server_error(answer)),
         _ => Some(unexpected(answer)),
     }
+}
+
+/// The right thing, with the wrong status.
+fn document_sent(mut fault: Fault, answer: &Answer) -> Fault {
+    let line = answer.status_line();
+    fault.detail = format!("{line}, though the body is the discovery document: a device does not read it.");
+    fault.remedy(
+        "Whoever runs the script, or the page for errors, that sends the document lets it set the status 200: in PHP \
+         `http_response_code(200);`, in WordPress `status_header(200);`, in nginx `error_page 404 =200 …`.",
+    )
 }
 
 /// What a device does next: on an HTTP failure newer ones ask Apple. [Apple, release notes of the versions named]
@@ -54,8 +78,8 @@ fn bot_challenge(answer: &Answer, service: &str, mark: &str) -> Fault {
     Fault::new(
         Code::BotChallenge,
         format!(
-            "{}: {service} in front of the website takes the client for a bot (seen by {mark}). A device is no browser \
-             either and can't pass.",
+            "{}: {service} in front of the website turns the client away, as a bot or as an attack (seen by {mark}). A device \
+             is no browser either and can't pass.",
             answer.status_line()
         ),
     )
@@ -184,29 +208,13 @@ fn misdirected(answer: &Answer) -> Fault {
 }
 
 fn server_error(answer: &Answer) -> Fault {
+    if let Some(fault) = cloudflare::no_origin(answer) {
+        return fault.expected(EXPECTED);
+    }
     let fault = |detail: String, remedy: &str| Fault::new(Code::ServerError, detail).expected(EXPECTED).remedy(remedy);
     let line = answer.status_line();
-    let is_cloudflare = answer
-        .header("server")
-        .is_some_and(|server| server.eq_ignore_ascii_case("cloudflare"));
-    let of_cloudflare = match answer.status.as_u16() {
-        _ if !is_cloudflare => None,
-        520 => Some("the website's server answered with something that it can't read"),
-        521 => Some("the website's server refuses its connections"),
-        522 | 524 => Some("the website's server does not answer in time"),
-        523 => Some("the website's server can't be reached"),
-        525 => Some("TLS with the website's server fails"),
-        526 => Some("the certificate of the website's server is not valid"),
-        530 => Some("it can't resolve the website's server"),
-        _ => None,
-    };
-    match (of_cloudflare, answer.status.as_u16()) {
-        (Some(why), _) => fault(
-            format!("{line}: Cloudflare, in front of the website, says that {why}."),
-            "Whoever runs the server behind Cloudflare mends it, or lets Cloudflare itself answer this path (a Redirect \
-             Rule or a Worker).",
-        ),
-        (None, 503) => fault(
+    match answer.status.as_u16() {
+        503 => fault(
             format!(
                 "{line}: the server{} does not answer now: it is overloaded, in maintenance, or the application behind it is down.",
                 by(answer)
@@ -214,7 +222,7 @@ fn server_error(answer: &Answer) -> Fault {
             "Whoever runs the web server ends the maintenance, or finds out what holds it up; a static file or a redirect \
              at this path needs no application.",
         ),
-        (None, 502 | 504) => fault(
+        502 | 504 => fault(
             format!(
                 "{line}: the server{} gets no good answer from what is behind it.",
                 by(answer)
@@ -370,6 +378,28 @@ mod tests {
             assert_eq!(fault(&unfinished(200)).unwrap().code, code);
             assert_eq!(fault(&unfinished(404)).unwrap().code, Code::NotFound);
         }
+    }
+
+    #[test]
+    fn the_document_with_another_status_is_not_told_as_if_nothing_were_there() {
+        let document = r#"{"Servers":[{"Version":"mdm-byod","BaseURL":"https://mdm.contoso.com/"}]}"#;
+        for (status, code) in [
+            (404, Code::NotFound),
+            (403, Code::Forbidden),
+            (500, Code::ServerError),
+            (202, Code::UnexpectedStatus),
+        ] {
+            let fault = fault(&answer(status, &[], document)).unwrap();
+            assert_eq!(fault.code, code);
+            let said = format!("{status} ");
+            assert!(fault.detail.starts_with(&said) && fault.detail.contains("the body is the discovery document"));
+        }
+        assert_eq!(fault(&answer(200, &[], document)), None);
+        let slow = Answer {
+            end: End::TooSlow,
+            ..answer(200, &[], document)
+        };
+        assert_eq!(fault(&slow).unwrap().code, Code::ResponseTooSlow);
     }
 
     #[test]

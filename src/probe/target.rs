@@ -6,6 +6,8 @@ use url::{Host, Url};
 use super::text;
 
 const WELL_KNOWN: &str = "/.well-known/com.apple.remotemanagement";
+/// Of a device.
+const PARAMETERS: [&str; 2] = ["user-identifier", "model-family"];
 const HTTPS_PORT: u16 = 443;
 const LONGEST_LOCATION: usize = 8 * 1024;
 
@@ -78,6 +80,19 @@ impl Target {
         self.path_and_query.split_once('?').map(|(_, query)| query)
     }
 
+    /// The same, with a device's parameters in place of its own of these names.
+    pub fn with_device_query(&self, query: &str) -> Self {
+        let path = self.path_and_query.split('?').next().unwrap_or_default();
+        let is_other =
+            |pair: &&str| !pair.is_empty() && !PARAMETERS.contains(&pair.split('=').next().unwrap_or_default());
+        let own = self.query().unwrap_or_default().split('&').filter(is_other);
+        let all: Vec<_> = own.chain([query]).collect();
+        Self {
+            path_and_query: format!("{path}?{}", all.join("&")),
+            ..self.clone()
+        }
+    }
+
     /// Where `location` leads from here. A fragment stays with the client.
     pub fn onward(&self, location: &[u8]) -> Onward {
         let location = String::from_utf8_lossy(location);
@@ -141,7 +156,7 @@ pub fn keeps_query(asked: &str, onward: Option<&str>) -> bool {
             .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
             .map(decode)
     };
-    ["user-identifier", "model-family"]
+    PARAMETERS
         .into_iter()
         .all(|name| value(asked, name) == onward.and_then(|query| value(query, name)))
 }
@@ -256,6 +271,23 @@ mod tests {
             (None, false),
         ] {
             assert_eq!(keeps_query(asked, onward), kept, "{onward:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_takes_the_query_of_a_device_beside_its_own() {
+        let query = "user-identifier=a@b&model-family=Mac";
+        for (own, with) in [
+            ("/x", "/x?user-identifier=a@b&model-family=Mac"),
+            ("/x?", "/x?user-identifier=a@b&model-family=Mac"),
+            ("/x?y=1", "/x?y=1&user-identifier=a@b&model-family=Mac"),
+            ("/x?user-identifier=&y", "/x?y&user-identifier=a@b&model-family=Mac"),
+        ] {
+            let target = Target {
+                path_and_query: own.to_owned(),
+                ..Target::device("contoso.com", 443, None)
+            };
+            assert_eq!(target.with_device_query(query).path_and_query, with);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     compare::{self, Said},
     journey::{Home, Journey, follow, travel},
     line::{self, Line, Lines, Secured, Unconnected},
-    names, refused,
+    lost_query, names, refused,
     report::{Code, End, Fault, Stage},
     target::{Target, device_query},
     telling::Telling,
@@ -46,7 +46,8 @@ pub async fn walk(lines: Lines<'_>, request: &Request, telling: &mut Telling<'_>
         Said::Answered(answer) => Ok(answer),
         other => Err(other.fault().unwrap_or_else(nothing_known)),
     };
-    let journey = follow(lines, &home, &target, first, Method::GET).await;
+    let mut journey = follow(lines, &home, &target, first, Method::GET).await;
+    lost_query::blame(lines, &home, &mut journey).await;
     telling.report.hops.clone_from(&journey.hops);
     telling.report.end = journey.end.as_ref().ok().map(|answer| End {
         status: answer.status.as_u16(),

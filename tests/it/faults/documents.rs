@@ -18,6 +18,12 @@ const TYPES: &[Site] = &[
         "default_type text/html; location / { return 200 '<html><title>Contoso</title><p>Welcome'; }",
     ),
     (
+        fails("html-of-nothing", &[("content_type", "body_empty")])
+            .saying(&["no page", "body is empty"])
+            .curing(&["script"]),
+        "default_type text/html; location / { return 200 ''; }",
+    ),
+    (
         fails("html-to-www", &[("content_type", "html_redirect")])
             .saying(&["www.contoso.test"])
             .curing(&["on the server", "$is_args$args"]),

@@ -45,6 +45,12 @@ const SERVERS: &[(Row, Answer)] = &[
         Answer::Bytes("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"Servers\":"),
     ),
     (
+        fails("odd-chunks", &[("http", "response_unreadable")]).saying(&["chunks"]),
+        Answer::Bytes(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n",
+        ),
+    ),
+    (
         fails("not-http", &[("http", "response_unreadable")]),
         Answer::Bytes("220 mail.contoso.test ESMTP\r\n"),
     ),

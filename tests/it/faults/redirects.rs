@@ -51,6 +51,74 @@ const REDIRECTS: &[Site] = &[
     ),
 ];
 
+/// A redirect without the query, to what answers well only with it. The words of the target alone would mislead.
+const LOST_QUERIES: &[Site] = &[
+    (
+        fails(
+            "lost-not-found",
+            &[("http", "not_found"), ("query", "redirect_loses_query")],
+        )
+        .saying(&[
+            "loses the query",
+            "lost-not-found.test",
+            "www-with-query.test",
+            "well only with it",
+            "404",
+        ])
+        .curing(&["keeps the query", "$is_args$args"]),
+        "location / { return 301 https://www-with-query.test:{port}{path}; }",
+    ),
+    (
+        fails(
+            "lost-page",
+            &[("content_type", "html_page"), ("query", "redirect_loses_query")],
+        )
+        .saying(&["loses the query", "well only with it", "web page"])
+        .curing(&["keeps the query"]),
+        "location / { return 301 https://page-without-query.test:{port}{path}; }",
+    ),
+    (
+        fails(
+            "lost-document",
+            &[("document", "no_servers"), ("query", "redirect_loses_query")],
+        )
+        .saying(&["loses the query", "well only with it"])
+        .curing(&["keeps the query"]),
+        "location / { return 301 https://empty-without-query.test:{port}{path}?from=apex; }",
+    ),
+    (
+        fails(
+            "lost-twice",
+            &[("http", "not_found"), ("query", "redirect_loses_query")],
+        )
+        .saying(&["loses the query", "well only with it"])
+        .curing(&["keeps the query"]),
+        "location / { return 301 https://lost-not-found.test:{port}{path}; }",
+    ),
+    (
+        fails(
+            "lost-to-not-found",
+            &[("http", "not_found"), ("query", "redirect_loses_query")],
+        )
+        .saying(&["404"])
+        .curing(&["adds the document"]),
+        "location / { return 301 https://not-found.test:{port}{path}; }",
+    ),
+    (
+        well("www-with-query"),
+        "location = {path} { if ($args !~ user-identifier) { return 404; } return 200 {document}; }",
+    ),
+    (
+        well("page-without-query"),
+        "location = {path} { if ($args = '') { rewrite ^ /page last; } return 200 {document}; }\n\
+         location = /page { default_type text/html; return 200 '<title>Welcome</title>'; }",
+    ),
+    (
+        well("empty-without-query"),
+        "location = {path} { if ($args = 'from=apex') { return 200 '{}'; } return 200 {document}; }",
+    ),
+];
+
 /// Where a device goes is not always written out.
 const UNUSUAL_REDIRECTS: &[Site] = &[
     (
@@ -86,6 +154,11 @@ const UNUSUAL_REDIRECTS: &[Site] = &[
 #[test]
 fn a_redirect_that_no_device_gets_past_is_named() {
     assert_sites(&[REDIRECTS, OTHERS].concat());
+}
+
+#[test]
+fn a_lost_query_is_named_where_it_is_why_the_target_fails() {
+    assert_sites(&[LOST_QUERIES, OTHERS].concat());
 }
 
 #[test]

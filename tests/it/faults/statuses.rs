@@ -42,6 +42,18 @@ const STATUSES: &[Site] = &[
         "location / { deny all; }",
     ),
     (
+        fails("blocked-by-number", &[("http", "bot_challenge")])
+            .saying(&["Cloudflare", "1020"])
+            .curing(&["Skip"]),
+        "default_type text/plain; add_header CF-RAY 8f0a-FRA always; location / { return 403 'error code: 1020'; }",
+    ),
+    (
+        fails("document-not-found", &[("http", "not_found")])
+            .saying(&["404", "the body is the discovery document"])
+            .curing(&["status 200"]),
+        "location / { return 404 {document}; }",
+    ),
+    (
         fails("unauthorised", &[("http", "authentication_required")])
             .saying(&["401", "Staff only"])
             .curing(&["password"]),
