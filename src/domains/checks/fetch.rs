@@ -4,7 +4,7 @@ use url::Url;
 use crate::{
     domains::{
         Domain,
-        connection::{Expected, Fetched, Finding},
+        connection::{Expected, Fetched, Finding, edge_path},
     },
     hostname::Hostname,
     probe::{End, Hop, Probe, Report, Request},
@@ -76,7 +76,7 @@ fn judge(report: &Report, hostname: &str, expected: &Expected, ours: Option<&Our
 
 /// The customer's server led to the domain's own path at the edge host, and there was an answer.
 fn is_edge(hop: &Hop, hostname: &str, expected: &Expected) -> bool {
-    let path = format!("/d/{hostname}/.well-known/com.apple.remotemanagement");
+    let path = edge_path(hostname);
     let url = Url::parse(&hop.url).ok();
     hop.status.is_some()
         && url.is_some_and(|url| url.host_str() == Some(expected.edge_host.as_str()) && url.path() == path)

@@ -1,7 +1,7 @@
 //! What is wrong with a connection, in words: what was seen, and what to do about it.
 use std::{fmt::Display, net::IpAddr};
 
-use super::{Connection, Expected, Finding};
+use super::{Connection, Expected, Finding, edge_path};
 use crate::dns::Failure;
 
 /// One thing that is wrong. Whoever keeps the domain's DNS or web server must act.
@@ -178,11 +178,7 @@ pub(super) fn answered_elsewhere(connection: Connection, hostname: &str, answer:
 }
 
 fn set_up(connection: Connection, hostname: &str, expected: &Expected) -> String {
-    let edge = match expected.edge_port {
-        443 => expected.edge_host.clone(),
-        port => format!("{}:{port}", expected.edge_host),
-    };
-    let target = format!("https://{edge}/d/{hostname}/.well-known/com.apple.remotemanagement");
+    let target = expected.target(hostname);
     let fix = match connection {
         Connection::Proxy => format!("Make it fetch {target} and pass the answer on unchanged"),
         Connection::Redirect | Connection::Direct => format!("Make it redirect to {target}"),
@@ -191,6 +187,15 @@ fn set_up(connection: Connection, hostname: &str, expected: &Expected) -> String
 }
 
 impl Expected {
+    /// Where the customer's web server redirects to, or what it fetches.
+    fn target(&self, hostname: &str) -> String {
+        let edge = match self.edge_port {
+            443 => self.edge_host.clone(),
+            port => format!("{}:{port}", self.edge_host),
+        };
+        format!("https://{edge}{}", edge_path(hostname))
+    }
+
     /// Our addresses for an `A` or an `AAAA` record.
     pub(super) fn of_family(&self, kind: &str) -> Vec<IpAddr> {
         self.addresses

@@ -116,6 +116,12 @@ pub struct RecordCheck {
     pub ok: Option<bool>,
 }
 
+/// Where a domain is answered at the edge host.
+#[must_use]
+pub fn edge_path(hostname: &str) -> String {
+    format!("/d/{hostname}/.well-known/com.apple.remotemanagement")
+}
+
 /// `None`: not observed yet, or observed of another kind of connection than the domain has now.
 #[must_use]
 pub fn judge(
