@@ -3,6 +3,9 @@
 //!
 //! Words are RFC 8555's. Decisions are pure functions of (facts, now); everything is keyed by the
 //! issuer, so that a certificate of a trial CA is never served where another is configured.
+pub mod acme;
+pub mod challenges;
+pub mod decisions;
 pub mod internal;
 pub mod obtain;
 pub mod resolver;
