@@ -29,7 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
     ("accounts", &["audit", "sealed"]),
     ("audit", &["accounts"]),
-    ("certificates", &["hostname", "input", "sealed"]),
+    ("certificates", &["clock", "hostname", "input", "sealed"]),
     (
         "domains",
         &[
