@@ -1,0 +1,255 @@
+//! Several `signpost serve` on one database, with one secret key, behind one load balancer, and the CA that they ask.
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use rustix::process::Signal;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio_rustls::rustls;
+
+use super::{balancer::Balancer, names::Names};
+use crate::{
+    app::{Msp, TENANT},
+    binary::{Machine, Serving},
+    faults::pki::Pki,
+    process::TestDir,
+    tls,
+};
+
+pub const PORTAL: &str = "portal.signpost.test";
+pub const EDGE: &str = "edge.signpost.test";
+
+/// What all nodes of a test share but the database: the world outside.
+pub struct World {
+    pub pki: Pki,
+    pub names: Names,
+    pub balancer: Balancer,
+}
+
+/// Nodes, by their place in a list that is never shortened: a node that was killed may be started again.
+pub struct Cluster {
+    machines: Vec<Machine>,
+    pub nodes: Vec<Option<Serving>>,
+    organisation: Value,
+    /// The secret key that all share.
+    _keys: TestDir,
+}
+
+impl World {
+    /// Our own hosts are known to the name server.
+    pub fn new() -> Self {
+        let names = Names::start();
+        names.put_here(&[PORTAL.to_owned(), EDGE.to_owned()]);
+        Self {
+            pki: Pki::new(),
+            names,
+            balancer: Balancer::start(),
+        }
+    }
+}
+
+impl Cluster {
+    /// With this many nodes, none of them started, which are to ask this CA.
+    pub fn new(world: &World, pool: &PgPool, directory: &str, nodes: usize) -> Self {
+        let keys = TestDir::new();
+        let key_file = keys.path().join("secret.key");
+        let machine = |_| {
+            let mut machine = Machine::new(pool);
+            let (http, https) = (world.balancer.http, world.balancer.https);
+            for (name, value) in [
+                ("SIGNPOST_SECRET_KEY_FILE", key_file.to_str().unwrap()),
+                ("SIGNPOST_CERTIFICATES", "acme"),
+                ("SIGNPOST_ACME_DIRECTORY", directory),
+                ("SIGNPOST_ACME_CA_FILE", world.pki.root().to_str().unwrap()),
+                ("SIGNPOST_PUBLIC_HTTP_PORT", &http.to_string()),
+                ("SIGNPOST_PUBLIC_HTTPS_PORT", &https.to_string()),
+                ("SIGNPOST_EDGE_ADDRESSES", "127.0.0.1"),
+                ("SIGNPOST_OUTBOUND_ALLOW", "127.0.0.0/8"),
+                ("SIGNPOST_DNS_SERVERS", &world.names.address()),
+                // Nobody outside is asked.
+                ("SIGNPOST_ENTRA_URLS", "global=http://127.0.0.1:9"),
+            ] {
+                machine.set(name, value);
+            }
+            machine
+        };
+        let machines: Vec<_> = (0..nodes).map(machine).collect();
+        let organisation = machines[0].create_organisation("Acme IT");
+        Self {
+            nodes: machines.iter().map(|_| None).collect(),
+            machines,
+            organisation,
+            _keys: keys,
+        }
+    }
+
+    /// Before it is started: one more setting of every node.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.machines.iter_mut().for_each(|machine| machine.set(name, value));
+        self
+    }
+
+    /// Before it is started: one more setting of one node.
+    pub fn set_of(&mut self, node: usize, name: &str, value: &str) {
+        self.machines[node].set(name, value);
+    }
+
+    /// Starts those that do not run, together.
+    pub fn start(&mut self, world: &World) {
+        let all: Vec<_> = (0..self.machines.len()).collect();
+        self.start_these(world, &all);
+    }
+
+    pub fn start_these(&mut self, world: &World, which: &[usize]) {
+        let started: Vec<_> = std::thread::scope(|scope| {
+            let is_down = |node: &usize| self.nodes[*node].is_none();
+            let start = |node: usize| {
+                let machine = &self.machines[node];
+                (node, scope.spawn(move || machine.serve(&[])))
+            };
+            let started: Vec<_> = which.iter().copied().filter(is_down).map(start).collect();
+            started
+                .into_iter()
+                .map(|(node, started)| (node, started.join().unwrap()))
+                .collect()
+        });
+        for (node, serving) in started {
+            self.nodes[node] = Some(serving);
+        }
+        world.balancer.set(self.running());
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self, node: usize) {
+        self.nodes[node].take().unwrap().kill();
+    }
+
+    /// Tells a node to stop, and waits for its end.
+    pub fn stop(&mut self, node: usize) {
+        let serving = self.nodes[node].take().unwrap();
+        serving.signal(Signal::TERM);
+        assert!(serving.terminate().0.success());
+    }
+
+    pub fn running(&self) -> impl Iterator<Item = &Serving> {
+        self.nodes.iter().flatten()
+    }
+
+    pub fn https(&self) -> Vec<SocketAddr> {
+        self.running().map(|node| node.https).collect()
+    }
+
+    /// The organisation that the domains belong to, at the first node that runs.
+    pub fn msp(&self) -> Msp {
+        self.running().next().unwrap().program(&self.organisation)
+    }
+
+    /// Registers domains and takes the operator's word for them; nothing is said in the name server.
+    pub async fn register(&self, hostnames: &[String]) {
+        let row = |hostname: &String| {
+            let server = json!({"vendor": "intune", "parameters": {"tenant_id": TENANT, "cloud": "global"}});
+            json!({"hostname": hostname, "client_name": "Contoso", "server": server})
+        };
+        let rows: Vec<_> = hostnames.iter().map(row).collect();
+        let answer = self
+            .msp()
+            .post("/domains/import", json!({"dry_run": false, "rows": rows}))
+            .await;
+        assert!(answer.status < 300, "{}", answer.text);
+        let verify = ["domain", "verify", "-"];
+        self.machines[0].run_with(&verify, &hostnames.join("\n")).succeeded();
+    }
+
+    /// A domain as the API shows it.
+    pub async fn domain(&self, hostname: &str) -> Value {
+        self.msp().get(&format!("/domains/{hostname}")).await.json()
+    }
+
+    /// Everything that the nodes have printed.
+    pub fn said(&self) -> Vec<String> {
+        self.running().flat_map(|node| node.output.lines()).collect()
+    }
+
+    pub fn state_dirs(&self) -> Vec<PathBuf> {
+        self.machines.iter().map(Machine::state_dir).collect()
+    }
+}
+
+/// The certificate that a server shows for `hostname`, whoever signed it; nothing if it refuses the handshake.
+pub async fn leaf(address: SocketAddr, hostname: &str) -> Option<CertificateDer<'static>> {
+    let stream = tls::handshake(address, hostname, anybody()).await.ok()?;
+    let chain = stream.get_ref().1.peer_certificates()?;
+    Some(chain[0].clone().into_owned())
+}
+
+/// Whether each server shows a certificate for each of these.
+pub async fn all_shown(servers: &[SocketAddr], hostnames: &[String]) -> bool {
+    for server in servers {
+        for hostname in hostnames {
+            if leaf(*server, hostname).await.is_none() {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// `bench-000.test`, `bench-001.test`, …
+pub fn hostnames(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}-{number:03}.test")).collect()
+}
+
+fn anybody() -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Anybody(provider.signature_verification_algorithms);
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    builder
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth()
+}
+
+/// Looks at no issuer; the key must be the certificate's.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
