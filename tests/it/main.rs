@@ -5,6 +5,7 @@
 )]
 //! The whole server over a database of each test's own. A test's name is the rule it holds.
 mod accounts;
+mod acme;
 mod answers;
 mod app;
 mod binary;
