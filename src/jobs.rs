@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::idempotency,
-    audit,
+    audit, certificates,
     domains::{
         DomainError,
         checks::{
@@ -63,6 +63,11 @@ const JOBS: &[Job] = &[
         name: "directory changes: delete old ones",
         every: Duration::from_secs(600),
         run: |db, now| Box::pin(prune_changes(db, now)),
+    },
+    Job {
+        name: "ACME challenges: delete expired ones",
+        every: Duration::from_secs(600),
+        run: |db, now| Box::pin(delete_expired_challenges(db, now)),
     },
 ];
 
@@ -120,9 +125,13 @@ async fn prune_changes(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), 
     publisher::store::prune_changes(db, now - CHANGES_KEPT).await.map(drop)
 }
 
+async fn delete_expired_challenges(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    certificates::challenges::store::delete_expired(db, now).await.map(drop)
+}
+
 /// Obtains certificates when one is wanted, and looks for due ones every half minute.
 pub async fn obtain_certificates(
-    obtainer: Arc<crate::certificates::obtain::Obtainer>,
+    obtainer: Arc<certificates::obtain::Obtainer>,
     wanted: Arc<tokio::sync::Notify>,
     cancel: CancellationToken,
 ) {
