@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::idempotency,
-    audit,
+    audit, certificates,
     domains::{
         DomainError,
         checks::{
@@ -63,6 +63,16 @@ const JOBS: &[Job] = &[
         name: "directory changes: delete old ones",
         every: Duration::from_secs(600),
         run: |db, now| Box::pin(prune_changes(db, now)),
+    },
+    Job {
+        name: "ACME challenges: delete expired ones",
+        every: Duration::from_secs(600),
+        run: |db, now| Box::pin(delete_expired_challenges(db, now)),
+    },
+    Job {
+        name: "ACME orders: delete old ones",
+        every: Duration::from_secs(3600),
+        run: |db, now| Box::pin(delete_old_orders(db, now)),
     },
 ];
 
@@ -118,6 +128,14 @@ async fn delete_old_keys(db: &mut PgConnection, now: DateTime<Utc>) -> Result<()
 
 async fn prune_changes(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     publisher::store::prune_changes(db, now - CHANGES_KEPT).await.map(drop)
+}
+
+async fn delete_expired_challenges(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    certificates::challenges::store::delete_expired(db, now).await.map(drop)
+}
+
+async fn delete_old_orders(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    certificates::orders::store::delete_old(db, now).await.map(drop)
 }
 
 /// Looks at every domain that is due, at most [`checks::AT_ONCE`] at once: one that hangs keeps one place, and one

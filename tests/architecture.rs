@@ -99,6 +99,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "api",
             "audit",
+            "certificates",
             "clock",
             "domains",
             "publisher",

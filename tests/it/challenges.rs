@@ -350,7 +350,7 @@ async fn with_certificates_from_a_ca_plain_http_leads_to_https_and_nowhere_else(
             "/.well-known/acme-challenge",
             "https://contoso.com:8443/.well-known/acme-challenge",
         ),
-        ("contoso.com", "/a\u{e9}\"", "https://contoso.com:8443/a%C3%A9%22"),
+        ("contoso.com", "/a\"b", "https://contoso.com:8443/a%22b"),
         ("unknown.example", "/x", "https://unknown.example:8443/x"),
         ("UNKNOWN.example.:80", "/x", "https://unknown.example:8443/x"),
         ("Bücher.example", "/x", "https://xn--bcher-kva.example:8443/x"),

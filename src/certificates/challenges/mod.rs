@@ -4,6 +4,7 @@
 //! answers it ([`seen_by_all`]); only then is the CA told to look. The nodes share hostname, token and expiry: what is
 //! answered each computes itself, from the account's key. Knows no order and speaks to no CA.
 mod account;
+mod answerable;
 mod memory;
 pub mod store;
 pub mod watch;

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    ChallengeType, Challenges,
+    Challenges,
     account::Answering,
+    answerable::{Unusable, answerable, challenge_type},
     memory::Answer,
     store::{self, Row},
 };
@@ -27,8 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// When the process ends, others wait for it at most this long.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Challenges answered at a time. What is beyond waits for room: the oldest come first.
-const ROOM: i64 = 20_000;
-const MAX_TOKEN: usize = 256;
+const ROOM: u32 = 20_000;
 
 pub struct Watcher {
     pool: PgPool,
@@ -104,8 +104,12 @@ impl Watcher {
             store::beat(&mut db, self.node_id).await?;
             self.beaten_at = Some(Instant::now());
         }
-        let rows = store::list(&mut db, &self.issuer, crate::clock::now(), ROOM + 1).await?;
-        let rows = self.within_room(rows);
+        let rows = store::list(&mut db, &self.issuer, crate::clock::now(), i64::from(ROOM) + 1).await?;
+        let was_full = std::mem::replace(&mut self.is_full, rows.len() > ROOM as usize);
+        if self.is_full && !was_full {
+            tracing::warn!("more than {ROOM} ACME challenges are open: the rest waits");
+        }
+        let rows = answerable(rows, ROOM as usize);
         self.forget_all_but(&rows);
         let is_new = |row: &Row| self.known.get(&place(row)).is_none_or(|known| known.row != *row);
         let rows: Vec<_> = rows.into_iter().filter(is_new).collect();
@@ -113,25 +117,6 @@ impl Watcher {
             self.answer(&mut db, rows).await?;
         }
         self.tell(&mut db).await
-    }
-
-    /// At most as many as there is room for, and of a name's validations by TLS, which can't be told apart, the last.
-    fn within_room(&mut self, mut rows: Vec<Row>) -> Vec<Row> {
-        let room = usize::try_from(ROOM).unwrap_or(usize::MAX);
-        let was_full = std::mem::replace(&mut self.is_full, rows.len() > room);
-        if self.is_full && !was_full {
-            tracing::warn!("more than {ROOM} ACME challenges are open: the rest waits");
-        }
-        rows.truncate(room);
-        let is_tls = |row: &Row| ChallengeType::parse(&row.typ) == Some(ChallengeType::TlsAlpn01);
-        let mut seen = HashSet::new();
-        let mut last: Vec<_> = rows
-            .into_iter()
-            .rev()
-            .filter(|row| !is_tls(row) || seen.insert(row.hostname.clone()))
-            .collect();
-        last.reverse();
-        last
     }
 
     fn forget_all_but(&mut self, rows: &[Row]) {
@@ -153,9 +138,9 @@ impl Watcher {
         // A certificate is made for each validation by TLS: not on a thread that others wait for.
         let answers = tokio::task::spawn_blocking(move || {
             let answer = |row: Row| {
-                let answer = usable(&row).and_then(|typ| {
+                let answer = challenge_type(&row).and_then(|typ| {
                     let answer = account.answer(&row.hostname, &row.token, typ);
-                    answer.map_err(|error| error.to_string())
+                    answer.map_err(|error| Unusable::Answer(error.to_string()))
                 });
                 (row, answer)
             };
@@ -168,7 +153,7 @@ impl Watcher {
         Ok(())
     }
 
-    fn keep(&mut self, row: Row, answer: Result<Answer, String>) {
+    fn keep(&mut self, row: Row, answer: Result<Answer, Unusable>) {
         let place = place(&row);
         if self.known.get(&place).is_some_and(|known| known.row.typ != row.typ) {
             self.challenges.remove(&row.hostname, &row.token);
@@ -179,7 +164,7 @@ impl Watcher {
                 State::Answered
             }
             Err(error) => {
-                tracing::warn!(hostname = row.hostname, error, "an ACME challenge can't be answered");
+                tracing::warn!(hostname = row.hostname, %error, "an ACME challenge can't be answered");
                 State::Unusable
             }
         };
@@ -271,20 +256,6 @@ impl Watcher {
 
 fn place(row: &Row) -> Place {
     (row.hostname.clone(), row.token.clone())
-}
-
-/// What a CA sends as a token must be one (RFC 8555 §8.3): it stands in a path, and in what is signed.
-fn usable(row: &Row) -> Result<ChallengeType, String> {
-    let is_token = (1..=MAX_TOKEN).contains(&row.token.len())
-        && row
-            .token
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    match ChallengeType::parse(&row.typ) {
-        Some(typ) if is_token => Ok(typ),
-        Some(_) => Err("its token is not base64url".to_owned()),
-        None => Err(format!("its type `{}` is unknown", row.typ)),
-    }
 }
 
 async fn listen(pool: &PgPool) -> Option<PgListener> {

@@ -122,10 +122,6 @@ impl Obtainer {
         let mut standing = standing::store::count(&mut db, &self.eligible.issuer, window, now).await?;
         standing.orders_left = limits.map(|limit| i64::from(limit.count) - standing.orders);
         self.board.set(standing);
-        if let Issuer::Acme(_) = &*self.issuer {
-            super::orders::store::delete_old(&mut db, now).await?;
-            super::challenges::store::delete_expired(&mut db, now).await?;
-        }
         Ok(())
     }
 
