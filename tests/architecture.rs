@@ -25,11 +25,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("keyring", &["sealed"]),
     ("outbound", &["dns"]),
     ("entra", &["dns", "hostname", "outbound"]),
-    ("probe", &["dns", "outbound", "vendors"]),
+    ("probe", &["dns", "input", "outbound", "vendors"]),
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
     ("accounts", &["audit", "sealed"]),
     ("audit", &["accounts"]),
-    ("certificates", &["hostname", "input", "sealed"]),
+    ("certificates", &["clock", "hostname", "input", "sealed"]),
     (
         "domains",
         &[

@@ -6,13 +6,16 @@
 pub mod acme;
 pub mod challenges;
 pub mod decisions;
+pub mod failure;
 pub mod internal;
 pub mod obtain;
 pub mod resolver;
 mod signing;
 pub mod store;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
+
+pub use decisions::lifetime::renews_at;
 
 /// Who signs our certificates. The one seam: another kind of issuer is another variant.
 pub enum Issuer {
@@ -53,19 +56,6 @@ pub enum IssueError {
     Internal(#[from] rcgen::Error),
 }
 
-/// When a certificate is to be renewed: after two thirds of its life, after half if it lives less
-/// than ten days.
-#[must_use]
-pub fn renews_at(not_before: DateTime<Utc>, not_after: DateTime<Utc>) -> DateTime<Utc> {
-    let life = not_after - not_before;
-    not_before
-        + if life < Duration::days(10) {
-            life / 2
-        } else {
-            life * 2 / 3
-        }
-}
-
 /// What a private key's column is sealed for.
 #[must_use]
 pub fn key_context(hostname: &str, issuer: &str) -> String {
@@ -78,21 +68,4 @@ pub struct Stored {
     pub key_sealed: Vec<u8>,
     /// Seconds since 1970.
     pub not_after: i64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_is_renewed_after_two_thirds_of_its_life_or_half_of_a_short_one() {
-        let from = DateTime::UNIX_EPOCH;
-        for (hours, expected) in [(90 * 24, 60 * 24), (45 * 24, 30 * 24), (160, 80), (240, 160)] {
-            assert_eq!(
-                renews_at(from, from + Duration::hours(hours)),
-                from + Duration::hours(expected),
-                "{hours} h"
-            );
-        }
-    }
 }

@@ -11,7 +11,12 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{Stored, key_context, signing::P256Key};
+use super::{
+    Stored,
+    challenges::{self, Challenges},
+    key_context,
+    signing::P256Key,
+};
 use crate::{
     hostname::Hostname,
     sealed::{Keyring, SealError},
@@ -133,15 +138,100 @@ impl fmt::Debug for Resolver {
 /// TLS 1.2 and 1.3 with aws-lc-rs's defaults: AEAD and ECDHE only, post-quantum key exchange first.
 /// [Apple, support.apple.com/126655]
 pub fn server_config(resolver: Arc<Resolver>) -> Result<ServerConfig, rustls::Error> {
+    let mut config = config(resolver)?;
+    // Resumption by sealed tickets: no session cache, so no lock between handshakes. A device asks
+    // once; one ticket is plenty.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}
+
+/// The same for listeners that a CA also validates by TLS-ALPN-01. Without resumption: a session would carry over
+/// from the one kind of connection to the other, with no certificate shown.
+pub fn server_config_with_validation(
+    resolver: Arc<Resolver>,
+    challenges: Arc<Challenges>,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut config = config(Arc::new(ByPurpose { resolver, challenges }))?;
+    config.alpn_protocols = vec![challenges::ALPN.to_vec()];
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+fn config(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    // Resumption by sealed tickets: no session cache, so no lock between handshakes. A device asks
-    // once; one ticket is plenty.
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 1;
     Ok(config)
+}
+
+/// A validation is shown the challenge's certificate, everybody else the domain's, and nobody the other one.
+#[derive(Debug)]
+struct ByPurpose {
+    resolver: Arc<Resolver>,
+    challenges: Arc<Challenges>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Request,
+    Validation,
+    /// Neither: it would be a validation by the protocol chosen, and is none.
+    Nonsense,
+}
+
+/// RFC 8737 §3: a validation offers its protocol alone. Beside one of HTTP's it would lose to that one.
+fn purpose<'a>(mut offered: impl Iterator<Item = &'a [u8]>) -> Purpose {
+    let (mut others, mut validates) = (0, 0);
+    loop {
+        match offered.next() {
+            Some(b"h2" | b"http/1.1") => return Purpose::Request,
+            Some(challenges::ALPN) => validates += 1,
+            Some(_) => others += 1,
+            None => break,
+        }
+    }
+    match (validates, others) {
+        (0, _) => Purpose::Request,
+        (1, 0) => Purpose::Validation,
+        _ => Purpose::Nonsense,
+    }
+}
+
+impl ResolvesServerCert for ByPurpose {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        match hello.alpn().map_or(Purpose::Request, purpose) {
+            Purpose::Request => self.resolver.find(hello.server_name()?),
+            Purpose::Validation => self.challenges.tls_alpn_01(hello.server_name()?),
+            Purpose::Nonsense => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_hello_that_offers_nothing_but_the_validation_is_one() {
+        for (offered, expected) in [
+            (&[][..], Purpose::Request),
+            (&["h2", "http/1.1"], Purpose::Request),
+            (&["http/1.0"], Purpose::Request),
+            (&["acme-tls/1"], Purpose::Validation),
+            (&["acme-tls/1", "h2"], Purpose::Request),
+            (&["http/1.1", "acme-tls/1"], Purpose::Request),
+            (&["acme-tls/1", "acme-tls/1"], Purpose::Nonsense),
+            (&["spdy/3", "acme-tls/1"], Purpose::Nonsense),
+            (&["acme-tls/1", ""], Purpose::Nonsense),
+            (&["acme-tls/12"], Purpose::Request),
+            (&["ACME-TLS/1"], Purpose::Request),
+        ] {
+            let offered_bytes = offered.iter().map(|protocol| protocol.as_bytes());
+            assert_eq!(purpose(offered_bytes), expected, "{offered:?}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ use futures_util::future::Either;
 use super::{
     handler::{Discovery, WELL_KNOWN, not_found},
     request::{self, Connection, Host, HostBuffer, Tls},
+    validation::Validation,
 };
 
 /// Wraps the whole application of the public listeners.
@@ -26,6 +27,8 @@ pub struct FrontDoor {
     pub discovery: Arc<Discovery>,
     pub portal_host: Arc<str>,
     pub edge_host: Arc<str>,
+    /// Where certificates come from a CA.
+    pub validation: Option<Arc<Validation>>,
 }
 
 /// Whether we answer here, or the portal's routes do.
@@ -44,6 +47,10 @@ impl FrontDoor {
         // RFC 9110 §7.4: a name that the certificate was not shown for is somebody else's.
         if connection.tls.as_ref().is_some_and(|tls| !is_for(tls, host)) {
             return self.refuse(StatusCode::MISDIRECTED_REQUEST);
+        }
+        let answered = |validation: &Arc<Validation>| validation.answer(head, host, connection.tls.is_none());
+        if let Some(response) = self.validation.as_ref().and_then(answered) {
+            return Face::Answered(response);
         }
         let path = head.uri.path();
         match host {

@@ -244,13 +244,18 @@ pub fn with_query(url: &str, query: &str) -> String {
     if !query.is_empty() {
         whole.push(if url.contains('?') { '&' } else { '?' });
     }
-    for byte in query.bytes() {
+    push_encoded(&mut whole, query);
+    whole
+}
+
+/// Bytes that no URI may hold are encoded, all others are left as they are.
+pub(super) fn push_encoded(url: &mut String, text: &str) {
+    for byte in text.bytes() {
         match byte {
-            b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'a'..=b'z' | b'~' => whole.push(char::from(byte)),
-            _ => write!(whole, "%{byte:02X}").expect("a String takes every write"),
+            b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'a'..=b'z' | b'~' => url.push(char::from(byte)),
+            _ => write!(url, "%{byte:02X}").expect("a String takes every write"),
         }
     }
-    whole
 }
 
 /// Tells nothing: an unknown domain, one not verified and one suspended look alike.
@@ -261,7 +266,7 @@ pub fn not_found() -> HttpResponse {
         .finish()
 }
 
-fn method_not_allowed() -> HttpResponse {
+pub(super) fn method_not_allowed() -> HttpResponse {
     HttpResponse::MethodNotAllowed()
         .insert_header((header::ALLOW, HeaderValue::from_static("GET, HEAD")))
         .finish()

@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod policy;
 pub mod query;
 pub mod request;
+pub mod validation;

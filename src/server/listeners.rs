@@ -1,7 +1,8 @@
 //! The three listeners. The public ones wrap the whole application in the front door.
 use std::{
     any::Any,
-    net::{SocketAddr, TcpListener},
+    net::{Shutdown, SocketAddr, TcpListener},
+    os::fd::AsFd,
     sync::Arc,
     time::Duration,
 };
@@ -21,7 +22,10 @@ use utoipa_actix_web::AppExt;
 use super::Addresses;
 use crate::{
     api::{self, Api, request_id},
-    certificates::resolver::{Resolver, server_config},
+    certificates::{
+        challenges::{self, Challenges},
+        resolver::{Resolver, server_config, server_config_with_validation},
+    },
     config::Settings,
     discovery::{
         front_door::FrontDoor,
@@ -50,6 +54,8 @@ pub struct Public {
     pub door: FrontDoor,
     pub api: web::Data<Api>,
     pub resolver: Arc<Resolver>,
+    /// What a CA that validates in handshakes is shown.
+    pub challenges: Option<Arc<Challenges>>,
 }
 
 /// Binds all addresses: one that is taken is an error before anything is started.
@@ -76,7 +82,16 @@ impl Sockets {
 
 /// Starts accepting. The handles stop what was started.
 pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Result<Vec<ServerHandle>> {
-    let Public { door, api, resolver } = public;
+    let Public {
+        door,
+        api,
+        resolver,
+        challenges,
+    } = public;
+    let tls = match challenges {
+        Some(challenges) => server_config_with_validation(resolver, challenges),
+        None => server_config(resolver),
+    };
     let server = HttpServer::new(move || {
         App::new()
             .app_data(api.clone())
@@ -96,7 +111,7 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
     .listen(sockets.http)?
-    .listen_rustls_0_23(sockets.https, server_config(resolver)?)?
+    .listen_rustls_0_23(sockets.https, tls?)?
     .run();
     let ops = web::Data::new(ops);
     let ops = HttpServer::new(move || App::new().app_data(ops.clone()).configure(ops::routes))
@@ -131,6 +146,10 @@ fn remember(io: &dyn Any, extensions: &mut Extensions) {
     let peer = |tcp: &TcpStream| tcp.peer_addr().ok().map(|address| address.ip());
     let connection = if let Some(stream) = io.downcast_ref::<TlsStream<TcpStream>>() {
         let (tcp, session) = stream.get_ref();
+        let is_validation = session.alpn_protocol() == Some(challenges::ALPN);
+        if is_validation {
+            close(tcp);
+        }
         let version = if session.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
             TlsVersion::V1_3
         } else {
@@ -139,7 +158,12 @@ fn remember(io: &dyn Any, extensions: &mut Extensions) {
         Connection {
             peer: peer(tcp),
             tls: Some(Tls {
-                server_name: session.server_name().unwrap_or_default().into(),
+                // For no host: should something have been asked already, it is not answered.
+                server_name: session
+                    .server_name()
+                    .filter(|_| !is_validation)
+                    .unwrap_or_default()
+                    .into(),
                 version,
             }),
         }
@@ -150,4 +174,12 @@ fn remember(io: &dyn Any, extensions: &mut Extensions) {
         }
     };
     extensions.insert(connection);
+}
+
+/// RFC 8737 §3: with the handshake a validation is over. Nothing can be read or written any more.
+fn close(tcp: &TcpStream) {
+    if let Ok(socket) = tcp.as_fd().try_clone_to_owned() {
+        // Fails if the other side was first.
+        std::net::TcpStream::from(socket).shutdown(Shutdown::Both).ok();
+    }
 }

@@ -1,6 +1,7 @@
 //! The composition root: builds everything, opens the listeners, and knows the order in which to
 //! start and to stop.
 mod banner;
+mod challenging;
 mod installation;
 mod listeners;
 mod managing;
@@ -24,7 +25,9 @@ use tokio::{
     sync::Notify,
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use challenging::Challenging;
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
 pub use names::own;
@@ -77,9 +80,6 @@ pub async fn run(settings: Settings, demo: bool) -> Result<()> {
 
 /// Builds everything and opens the listeners. Returns once devices are answered.
 pub async fn start(settings: &Settings) -> Result<Running> {
-    if settings.certificates == Certificates::Acme {
-        anyhow::bail!("SIGNPOST_CERTIFICATES: `acme` is not in this version yet: use `internal`");
-    }
     let sockets = listeners::bind(settings)?;
     let addresses = sockets.addresses()?;
     let installation = Arc::new(Installation::open_to_serve(settings).await?);
@@ -94,12 +94,14 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let mut publisher = Publisher::new(pool.clone(), targets, snapshot, certificate_wanted.clone());
     let is_filled = publisher.is_filled();
     fill(&mut publisher, installation.is_database_there).await?;
+    let challenging = Challenging::new(settings, &installation, Uuid::now_v7()).await;
 
     let Serving {
         discovery,
         resolver,
         issuer,
         own_hosts,
+        ..
     } = serving;
     let spool =
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
@@ -121,24 +123,29 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         discovery: discovery.clone(),
         portal_host: settings.portal_host.as_str().into(),
         edge_host: settings.edge_host.as_str().into(),
+        validation: challenging.as_ref().map(Challenging::validation),
     };
+    let challenges = challenging.as_ref().and_then(Challenging::in_handshakes);
     let mut tasks = Tasks::default();
     let stop = StopOnDrop(spool.clone());
     let spool_thread = tokio::task::spawn_blocking({
         let (spool, queue) = (spool.clone(), discovery.queue.clone());
         move || spool.run(&queue)
     });
-    let obtainer = Arc::new(Obtainer {
-        pool: pool.clone(),
-        keyring,
-        issuer,
-        own_hosts,
-    });
+    if let Some(challenging) = challenging {
+        challenging.start(&mut tasks);
+    }
     tasks.spawn("publisher", publisher.run(tasks.cancel()));
-    tasks.spawn(
-        "certificates",
-        jobs::obtain_certificates(obtainer, certificate_wanted, tasks.cancel()),
-    );
+    if settings.certificates == Certificates::Internal {
+        let obtainer = Arc::new(Obtainer {
+            pool: pool.clone(),
+            keyring,
+            issuer,
+            own_hosts,
+        });
+        let obtain = jobs::obtain_certificates(obtainer, certificate_wanted, tasks.cancel());
+        tasks.spawn("certificates", obtain);
+    }
     tasks.spawn(
         "checks",
         jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel()),
@@ -153,6 +160,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
             door,
             api,
             resolver: resolver.clone(),
+            challenges,
         },
         ops,
         &mut tasks,

@@ -6,7 +6,7 @@ use prometheus::Registry;
 
 use crate::{
     certificates::{Issuer, internal::InternalCa, resolver::Resolver},
-    config::Settings,
+    config::{Certificates, Settings},
     discovery::{directory::Directory, handler::Discovery, hit::Queue, metrics::Metrics},
     publisher::targets::Targets,
     sealed::Keyring,
@@ -18,6 +18,8 @@ pub struct Serving {
     pub resolver: Arc<Resolver>,
     pub issuer: Arc<Issuer>,
     pub own_hosts: Vec<String>,
+    /// Whose certificates are served.
+    issuer_name: String,
 }
 
 impl Serving {
@@ -29,7 +31,12 @@ impl Serving {
             metrics: Metrics::register(registry)?,
             trusted_proxies: settings.trusted_proxies.clone(),
         };
+        let issuer_name = match settings.certificates {
+            Certificates::Internal => ca.name().to_owned(),
+            Certificates::Acme => settings.acme.directory.to_string(),
+        };
         Ok(Self {
+            issuer_name,
             discovery: Arc::new(discovery),
             resolver: Arc::default(),
             issuer: Arc::new(Issuer::Internal(ca)),
@@ -42,7 +49,7 @@ impl Serving {
             discovery: self.discovery.clone(),
             resolver: self.resolver.clone(),
             keyring: keyring.clone(),
-            issuer: self.issuer.name().to_owned(),
+            issuer: self.issuer_name.clone(),
             own_hosts: self.own_hosts.clone(),
             organisations: Arc::default(),
         }

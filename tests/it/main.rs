@@ -10,6 +10,7 @@ mod answers;
 mod app;
 mod binary;
 mod canary;
+mod challenges;
 mod claims;
 mod command_line;
 mod connections;

@@ -1,0 +1,74 @@
+//! Who comes first when not all can: what expires soon, then what has no certificate yet, then renewals in time.
+use chrono::{DateTime, Utc};
+
+/// In this order; the numbers stand in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    ExpiringSoon = 0,
+    New = 1,
+    Routine = 2,
+}
+
+impl Priority {
+    #[must_use]
+    pub fn as_i16(self) -> i16 {
+        self as i16
+    }
+
+    /// A number that is not known is a renewal in time: it harms nobody to wait.
+    #[must_use]
+    pub fn from_i16(number: i16) -> Self {
+        match number {
+            0 => Self::ExpiringSoon,
+            1 => Self::New,
+            _ => Self::Routine,
+        }
+    }
+}
+
+/// `urgent_at` of the certificate in force; `None` without one. An expired one is the most urgent of all: its domain
+/// worked until then.
+#[must_use]
+pub fn priority(urgent_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Priority {
+    match urgent_at {
+        None => Priority::New,
+        Some(at) if at <= now => Priority::ExpiringSoon,
+        Some(_) => Priority::Routine,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::certificates::decisions::lifetime::{renews_at, urgent_at};
+
+    #[test]
+    fn what_expires_soon_goes_before_what_is_new_and_that_before_what_has_time() {
+        assert!(Priority::ExpiringSoon < Priority::New && Priority::New < Priority::Routine);
+        let from = DateTime::UNIX_EPOCH;
+        for hours in [160, 45 * 24, 64 * 24, 90 * 24] {
+            let to = from + TimeDelta::hours(hours);
+            let urgent = urgent_at(from, to);
+            for (now, expected) in [
+                (renews_at(from, to), Priority::Routine),
+                (urgent - TimeDelta::seconds(1), Priority::Routine),
+                (urgent, Priority::ExpiringSoon),
+                (to, Priority::ExpiringSoon),
+                (to + TimeDelta::days(1000), Priority::ExpiringSoon),
+            ] {
+                assert_eq!(priority(Some(urgent), now), expected, "{hours} h at {now}");
+            }
+            assert_eq!(priority(None, to), Priority::New);
+        }
+    }
+
+    #[test]
+    fn a_priority_keeps_its_number() {
+        for priority in [Priority::ExpiringSoon, Priority::New, Priority::Routine] {
+            assert_eq!(Priority::from_i16(priority.as_i16()), priority);
+        }
+        assert_eq!(Priority::from_i16(99), Priority::Routine);
+    }
+}
