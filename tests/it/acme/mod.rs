@@ -4,7 +4,14 @@
 mod balancer;
 mod ca_proxy;
 mod cluster;
+mod customers;
+mod issuing;
 mod names;
+mod outages;
 mod pebble;
+mod renewing;
+mod resuming;
 mod rig;
+mod secrets;
+mod separation;
 mod stranger;
