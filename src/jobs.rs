@@ -120,25 +120,6 @@ async fn prune_changes(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), 
     publisher::store::prune_changes(db, now - CHANGES_KEPT).await.map(drop)
 }
 
-/// Obtains certificates when one is wanted, and looks for due ones every half minute.
-pub async fn obtain_certificates(
-    obtainer: Arc<crate::certificates::obtain::Obtainer>,
-    wanted: Arc<tokio::sync::Notify>,
-    cancel: CancellationToken,
-) {
-    const SWEEP: Duration = Duration::from_secs(30);
-    loop {
-        if let Err(error) = obtainer.obtain_due(crate::clock::now()).await {
-            tracing::warn!(%error, "certificates wait");
-        }
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            () = wanted.notified() => {}
-            () = tokio::time::sleep(SWEEP) => {}
-        }
-    }
-}
-
 /// Looks at every domain that is due, at most [`checks::AT_ONCE`] at once: one that hangs keeps one place, and one
 /// organisation's keep at most its share.
 pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Notify>, cancel: CancellationToken) {

@@ -9,7 +9,7 @@ use prometheus::{Registry, TextEncoder};
 use sqlx::PgPool;
 
 use crate::{
-    certificates::resolver::Resolver,
+    certificates::{resolver::Resolver, standing::Board},
     discovery::handler::Discovery,
     request_log::{shipper::Shipper, spool::Spool},
     telemetry::{Gauges, catch_up},
@@ -27,6 +27,7 @@ pub struct Ops {
     pub resolver: Arc<Resolver>,
     pub spool: Arc<Spool>,
     pub shipper: Arc<Shipper>,
+    pub board: Arc<Board>,
     pub pools: [PgPool; 2],
 }
 
@@ -81,6 +82,7 @@ impl Ops {
             .certificates
             .with_label_values(&["expired"])
             .set(gauge(certificates.expired));
+        self.look_at_certificates();
         let (size, idle) = self.pools.iter().fold((0, 0), |(size, idle), pool| {
             (size + u64::from(pool.size()), idle + pool.num_idle() as u64)
         });
@@ -92,5 +94,30 @@ impl Ops {
             .pool_connections
             .with_label_values(&["busy"])
             .set(gauge(size.saturating_sub(idle)));
+    }
+
+    fn look_at_certificates(&self) {
+        const DAY: i64 = 86_400;
+        const WITHIN: [&str; 4] = ["1d", "7d", "14d", "30d"];
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let seconds = [DAY, 7 * DAY, 14 * DAY, 30 * DAY];
+        let (counts, more) = self.resolver.left(seconds, crate::clock::now().timestamp());
+        for (within, count) in WITHIN.into_iter().zip(counts).chain([("more", more)]) {
+            self.gauges
+                .certificates_left
+                .with_label_values(&[within])
+                .set(gauge(count));
+        }
+        let standing = self.board.standing();
+        let waiting = [
+            ("due", standing.due),
+            ("failing", standing.failing),
+            ("urgent", standing.urgent),
+        ];
+        for (state, count) in waiting {
+            self.gauges.certificates_waiting.with_label_values(&[state]).set(count);
+        }
+        self.gauges.acme_orders_left.set(standing.orders_left.unwrap_or(-1));
+        self.gauges.acme_paused.set(i64::from(standing.is_paused));
     }
 }

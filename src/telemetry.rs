@@ -57,6 +57,10 @@ pub struct Gauges {
     pub spool_bytes: IntGauge,
     pub directory_entries: IntGauge,
     pub certificates: IntGaugeVec,
+    pub certificates_left: IntGaugeVec,
+    pub certificates_waiting: IntGaugeVec,
+    pub acme_orders_left: IntGauge,
+    pub acme_paused: IntGauge,
     pub pool_connections: IntGaugeVec,
 }
 
@@ -71,10 +75,11 @@ impl Gauges {
             let counter = IntCounter::new(name, help)?;
             registry.register(Box::new(counter.clone())).map(|()| counter)
         };
-        let by_state = |name: &str, help: &str| {
-            let gauges = IntGaugeVec::new(Opts::new(name, help), &["state"])?;
+        let by = |label: &str, name: &str, help: &str| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), &[label])?;
             registry.register(Box::new(gauges.clone())).map(|()| gauges)
         };
+        let by_state = |name: &str, help: &str| by("state", name, help);
         Ok(Self {
             queue_depth: gauge(
                 "signpost_request_log_queue_depth",
@@ -94,6 +99,20 @@ impl Gauges {
             )?,
             directory_entries: gauge("signpost_directory_entries", "Hostnames that are served.")?,
             certificates: by_state("signpost_certificates", "Certificates in memory, by state.")?,
+            certificates_left: by(
+                "within",
+                "signpost_certificates_left",
+                "Certificates in memory, by what is left of their life.",
+            )?,
+            certificates_waiting: by_state(
+                "signpost_certificates_waiting",
+                "Hostnames that wait for a certificate, by state.",
+            )?,
+            acme_orders_left: gauge(
+                "signpost_acme_orders_left",
+                "Orders that the CA's limit for the account leaves; -1: no limit is known.",
+            )?,
+            acme_paused: gauge("signpost_acme_paused", "1: the CA is left alone.")?,
             pool_connections: by_state(
                 "signpost_database_connections",
                 "Connections to the database, by state.",

@@ -29,7 +29,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
     ("accounts", &["audit", "sealed"]),
     ("audit", &["accounts"]),
-    ("certificates", &["clock", "hostname", "input", "sealed"]),
+    (
+        "certificates",
+        &[
+            "clock",
+            "dns",
+            "domains",
+            "hostname",
+            "input",
+            "outbound",
+            "sealed",
+            "telemetry",
+        ],
+    ),
     (
         "domains",
         &[
@@ -87,7 +99,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "api",
             "audit",
-            "certificates",
             "clock",
             "domains",
             "publisher",

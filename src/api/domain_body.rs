@@ -4,8 +4,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::certificate_body::CertificateBody;
 use crate::domains::{
-    CertificateFacts, Domain,
+    Domain,
     connection::{self, Expected, RecordCheck, Verdict},
     next_action::{NextAction, next_action},
     ownership,
@@ -103,18 +104,6 @@ pub struct DnsRecord {
     ok: Option<bool>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub struct CertificateBody {
-    /// `none`, `valid` or `expired`.
-    #[schema(example = "valid")]
-    pub(super) state: &'static str,
-    issuer: Option<String>,
-    not_before: Option<DateTime<Utc>>,
-    pub(super) not_after: Option<DateTime<Utc>>,
-    renews_at: Option<DateTime<Utc>>,
-    last_error: Option<String>,
-}
-
 impl DomainBody {
     #[must_use]
     pub fn new(domain: Domain, expected: &Expected, now: DateTime<Utc>) -> Self {
@@ -124,7 +113,7 @@ impl DomainBody {
             warnings: warnings(&domain, expected).into_iter().map(Into::into).collect(),
             ownership: Ownership::new(&domain),
             dns: Dns::new(&domain, expected),
-            certificate: certificate(domain.certificate, domain.certificate_error, now),
+            certificate: CertificateBody::new(&domain, expected, now),
             id: domain.id,
             hostname: domain.hostname,
             client_id: domain.client_id,
@@ -200,26 +189,5 @@ impl From<RecordCheck> for DnsRecord {
             observed: check.observed,
             ok: check.ok,
         }
-    }
-}
-
-fn certificate(facts: Option<CertificateFacts>, last_error: Option<String>, now: DateTime<Utc>) -> CertificateBody {
-    match facts {
-        None => CertificateBody {
-            state: "none",
-            issuer: None,
-            not_before: None,
-            not_after: None,
-            renews_at: None,
-            last_error,
-        },
-        Some(facts) => CertificateBody {
-            state: if facts.not_after > now { "valid" } else { "expired" },
-            issuer: Some(facts.issuer),
-            not_before: Some(facts.not_before),
-            not_after: Some(facts.not_after),
-            renews_at: Some(facts.renews_at),
-            last_error,
-        },
     }
 }

@@ -248,19 +248,35 @@ pub async fn update_domain(
     )))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteParams {
+    /// `true`: the CA is asked to revoke the certificate, which takes it a minute or so.
+    revoke_certificate: Option<bool>,
+}
+
 /// Delete a domain
 ///
-/// It stops being served at once.
+/// It stops being served at once, and its certificate is not renewed.
 #[utoipa::path(
     tag = "Domains",
-    params(("domain" = String, Path, description = "Its id or its hostname.", example = "contoso.com")),
+    params(("domain" = String, Path, description = "Its id or its hostname.", example = "contoso.com"), DeleteParams),
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem, example = json!({"type": "/docs#not_found", "title": "Not found", "status": 404, "detail": "there is no such domain", "code": "not_found", "request_id": "01890a5d-ac96-774b-bcce-b302099a8057"}))),
 )]
 #[delete("/domains/{domain}")]
-pub async fn delete_domain(actor: Actor, api: web::Data<Api>, key: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn delete_domain(
+    actor: Actor,
+    api: web::Data<Api>,
+    key: web::Path<String>,
+    params: Params<DeleteParams>,
+) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::DomainsWrite)?;
     let mut tx = api.pool.begin().await?;
     let domain = find_to_change(&mut tx, &scope, &key).await?;
+    if params.0.revoke_certificate == Some(true) {
+        store::revoke_certificates(&mut tx, &scope, domain.id).await?;
+    }
     domains::delete(&mut tx, &scope, &domain, crate::clock::now()).await?;
     tx.commit().await?;
     Ok(HttpResponse::NoContent().finish())

@@ -5,7 +5,8 @@
 pub mod audit_events;
 pub mod auth;
 pub mod body;
-pub mod checks;
+pub mod certificate_body;
+mod checks;
 pub mod clients;
 pub mod docs;
 pub mod documents;

@@ -3,23 +3,30 @@
 //!
 //! Words are RFC 8555's. Decisions are pure functions of (facts, now); everything is keyed by the
 //! issuer, so that a certificate of a trial CA is never served where another is configured.
+pub mod account;
 pub mod acme;
 pub mod challenges;
 pub mod decisions;
+pub mod expiry;
 pub mod failure;
 pub mod internal;
 pub mod obtain;
+pub mod orders;
 pub mod resolver;
+pub mod revocations;
 mod signing;
+pub mod standing;
 pub mod store;
+pub mod suggestions;
+pub mod turns;
+pub mod wanted;
 
 use chrono::{DateTime, Utc};
 
-pub use decisions::lifetime::renews_at;
-
 /// Who signs our certificates. The one seam: another kind of issuer is another variant.
 pub enum Issuer {
-    Internal(internal::InternalCa),
+    Internal(Box<internal::InternalCa>),
+    Acme(Box<orders::Orders>),
 }
 
 impl Issuer {
@@ -28,14 +35,7 @@ impl Issuer {
     pub fn name(&self) -> &str {
         match self {
             Self::Internal(ca) => ca.name(),
-        }
-    }
-
-    /// Obtains a certificate for `hostname` with a key made for it.
-    #[expect(clippy::unused_async, reason = "the seam: an issuer that asks a CA waits for it")]
-    pub async fn issue(&self, hostname: &str, now: DateTime<Utc>) -> Result<Issued, IssueError> {
-        match self {
-            Self::Internal(ca) => ca.issue(hostname, now),
+            Self::Acme(orders) => orders.issuer(),
         }
     }
 }

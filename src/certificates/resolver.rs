@@ -90,6 +90,23 @@ impl Resolver {
         self.certificates.pin().contains_key(hostname)
     }
 
+    /// How many certificates have at most so many seconds left, and more than the one before: of `within`, in its
+    /// order, and of the rest.
+    #[must_use]
+    pub fn left<const N: usize>(&self, within: [i64; N], now: i64) -> ([u64; N], u64) {
+        let (mut counts, mut more) = ([0; N], 0);
+        let mut count = |served: &Served| {
+            let left = served.not_after - now;
+            match within.iter().position(|within| left <= *within) {
+                Some(index) => counts[index] += 1,
+                None => more += 1,
+            }
+        };
+        self.certificates.pin().values().for_each(&mut count);
+        self.own.pin().values().for_each(&mut count);
+        (counts, more)
+    }
+
     #[must_use]
     pub fn counts(&self, now: i64) -> Counts {
         let mut counts = Counts::default();

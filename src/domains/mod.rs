@@ -1,5 +1,6 @@
 //! The registry of hostnames: which client claims each, who of them owns it, what it answers, whether devices
 //! reach us, and what is to be done until they do. Knows nothing of HTTP or HTML.
+mod certified;
 pub mod checks;
 pub mod connection;
 pub mod next_action;
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{audit, dns::Failure, hostname::Hostname, input::WebUrl, vendors};
+pub use certified::{CaWords, CertificateFacts, Failed, Obtaining};
 pub use connection::Connection;
 use connection::Observation;
 pub use own_hosts::OwnHosts;
@@ -43,8 +45,9 @@ pub struct Domain {
     /// The Microsoft Entra tenants that its policy sends devices to.
     pub tenant_ids: Vec<Uuid>,
     pub suspended_at: Option<DateTime<Utc>>,
-    pub certificate: Option<CertificateFacts>,
-    pub certificate_error: Option<String>,
+    /// Of every issuer that gave one; see [`Domain::certificate`].
+    pub certificates: Vec<CertificateFacts>,
+    pub obtaining: Vec<Obtaining>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -67,15 +70,6 @@ pub struct Seen {
     pub tenant_id: Option<Uuid>,
     /// Since when looks are quick.
     pub quick_since: DateTime<Utc>,
-}
-
-/// Of the certificate that lasts longest.
-#[derive(Clone, Debug)]
-pub struct CertificateFacts {
-    pub issuer: String,
-    pub not_before: DateTime<Utc>,
-    pub not_after: DateTime<Utc>,
-    pub renews_at: DateTime<Utc>,
 }
 
 /// A domain to be registered, its parts parsed.

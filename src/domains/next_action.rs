@@ -178,17 +178,26 @@ fn connect(domain: &Domain, expected: &Expected) -> NextAction {
         Some(Verdict::Undetermined(Fault { cause, message })) if domain.seen.connected_at.is_none() => {
             NextAction::new(fix, Who::Client, message).because(cause)
         }
-        Some(Verdict::Connected | Verdict::Undetermined(_)) => certificate(domain),
+        Some(Verdict::Connected | Verdict::Undetermined(_)) => certificate(domain, expected),
     }
 }
 
-fn certificate(domain: &Domain) -> NextAction {
-    match &domain.certificate {
-        None => NextAction::new(
-            "wait_for_certificate",
-            Who::Signpost,
-            "We are obtaining the certificate for this domain. There is nothing for you to do.",
-        ),
+fn certificate(domain: &Domain, expected: &Expected) -> NextAction {
+    match domain.certificate(expected) {
+        None => match domain.certificate_failure(expected) {
+            // The remedy says what to do, if anything is for the domain's people.
+            Some(failed) => NextAction::new(
+                "wait_for_certificate",
+                if failed.is_theirs { Who::Client } else { Who::Signpost },
+                format!("{} {}", failed.message, failed.remedy),
+            )
+            .because(&failed.code),
+            None => NextAction::new(
+                "wait_for_certificate",
+                Who::Signpost,
+                "We are obtaining the certificate for this domain. There is nothing for you to do.",
+            ),
+        },
         Some(_) => NextAction::new(
             "renew_certificate",
             Who::Signpost,
@@ -275,7 +284,7 @@ mod tests {
         let mut contested = active();
         contested.contested_until = Some(at(9));
         let mut uncertified = active();
-        uncertified.certificate = None;
+        uncertified.certificates.clear();
         let mut suspended = new();
         suspended.suspended_at = Some(at(1));
         let connected = |seen| Domain {

@@ -4,7 +4,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{
-    CertificateFacts, Connection, Domain, DomainError, Seen,
+    Connection, Domain, DomainError, Seen,
     ownership::{
         claims::{Claim, Method, Rival, Verification, proved_at},
         proof::Proof,
@@ -45,11 +45,8 @@ pub struct Row {
     pub quick_since: DateTime<Utc>,
     pub tenant_ids: Vec<String>,
     pub suspended_at: Option<DateTime<Utc>>,
-    pub issuer: Option<String>,
-    pub not_before: Option<DateTime<Utc>>,
-    pub not_after: Option<DateTime<Utc>>,
-    pub renews_at: Option<DateTime<Utc>>,
-    pub last_error: Option<String>,
+    pub certificates: Option<serde_json::Value>,
+    pub obtaining: Option<serde_json::Value>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -71,7 +68,8 @@ impl Row {
         };
         Ok(Domain {
             rival: self.rival(),
-            certificate: self.certificate(),
+            certificates: list(self.certificates),
+            obtaining: list(self.obtaining),
             id: self.domain_id,
             hostname: self.hostname,
             client_id: self.client_id,
@@ -99,7 +97,6 @@ impl Row {
             },
             tenant_ids: self.tenant_ids.iter().filter_map(|id| id.parse().ok()).collect(),
             suspended_at: self.suspended_at,
-            certificate_error: self.last_error,
             created_at: self.created_at,
             updated_at: self.updated_at,
         })
@@ -120,13 +117,15 @@ impl Row {
             given_up_since: self.given_up_since,
         }
     }
+}
 
-    fn certificate(&self) -> Option<CertificateFacts> {
-        Some(CertificateFacts {
-            issuer: self.issuer.clone()?,
-            not_before: self.not_before?,
-            not_after: self.not_after?,
-            renews_at: self.renews_at?,
-        })
-    }
+/// What a later version can't read is left out.
+fn list<T: serde::de::DeserializeOwned>(json: Option<serde_json::Value>) -> Vec<T> {
+    let Some(serde_json::Value::Array(items)) = json else {
+        return Vec::new();
+    };
+    items
+        .into_iter()
+        .filter_map(|item| serde_json::from_value(item).ok())
+        .collect()
 }

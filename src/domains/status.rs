@@ -63,7 +63,7 @@ pub fn status(domain: &Domain, expected: &Expected, now: DateTime<Utc>) -> Statu
     let verdict = verdict(domain, expected);
     let was_connected = domain.seen.connected_at.is_some() || verdict == Some(Verdict::Connected);
     let is_wrong = matches!(verdict, Some(Verdict::Wrong(_)));
-    match (domain.connection, &domain.certificate) {
+    match (domain.connection, domain.certificate(expected)) {
         _ if !was_connected => Status::PendingDns,
         (Connection::Direct, None) if is_wrong => Status::PendingDns,
         (Connection::Direct, None) => Status::PendingCertificate,
@@ -117,6 +117,9 @@ pub(super) mod tests {
             edge_host: "edge.signpost.example".into(),
             edge_port: 443,
             authority: None,
+            validation_method: "http-01",
+            account_url: None,
+            issuer: "internal".into(),
         }
     }
 
@@ -139,8 +142,8 @@ pub(super) mod tests {
             seen: Seen::default(),
             tenant_ids: Vec::new(),
             suspended_at: None,
-            certificate: None,
-            certificate_error: None,
+            certificates: Vec::new(),
+            obtaining: Vec::new(),
             created_at: at(0),
             updated_at: at(0),
         }
@@ -199,21 +202,21 @@ pub(super) mod tests {
         }
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "there may be none")]
-    pub fn certificate(not_after: i64) -> Option<CertificateFacts> {
-        Some(CertificateFacts {
+    pub fn certificate(not_after: i64) -> Vec<CertificateFacts> {
+        vec![CertificateFacts {
             issuer: "internal".into(),
             not_before: at(0),
             not_after: at(not_after),
             renews_at: at(66),
-        })
+            explanation_url: None,
+        }]
     }
 
     /// Verified by its record, connected, certified.
     pub fn active() -> Domain {
         Domain {
             seen: seen(records(address("192.0.2.10"))),
-            certificate: certificate(100),
+            certificates: certificate(100),
             ..verified(Method::Dns)
         }
     }
@@ -235,9 +238,9 @@ pub(super) mod tests {
             seen,
             ..verified(Method::Dns)
         };
-        let direct = |seen, certificate| Domain {
+        let direct = |seen, certificates| Domain {
             seen,
-            certificate,
+            certificates,
             ..verified(Method::Dns)
         };
         let elsewhere = || records(address("198.51.100.7"));
@@ -259,7 +262,7 @@ pub(super) mod tests {
             ("not looked at", verified(Method::Dns), 3, Status::PendingDns),
             (
                 "elsewhere",
-                direct(first_seen(elsewhere()), None),
+                direct(first_seen(elsewhere()), Vec::new()),
                 3,
                 Status::PendingDns,
             ),
@@ -271,19 +274,19 @@ pub(super) mod tests {
             ),
             (
                 "no answer",
-                direct(first_seen(records(Err(Failure::Timeout))), None),
+                direct(first_seen(records(Err(Failure::Timeout))), Vec::new()),
                 3,
                 Status::PendingDns,
             ),
             (
                 "ours",
-                direct(first_seen(records(address("192.0.2.10"))), None),
+                direct(first_seen(records(address("192.0.2.10"))), Vec::new()),
                 3,
                 Status::PendingCertificate,
             ),
             (
                 "gone before it was certified",
-                direct(seen(elsewhere()), None),
+                direct(seen(elsewhere()), Vec::new()),
                 3,
                 Status::PendingDns,
             ),

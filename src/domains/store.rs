@@ -143,10 +143,13 @@ pub(super) async fn select(
                           from policy_servers p join mdm_servers m using (mdm_server_id)
                          where p.domain_id = d.domain_id and m.vendor = 'intune') as "tenant_ids!",
                   coalesce(d.suspended_at, o.suspended_at) as suspended_at,
-                  c.issuer as "issuer?", c.not_before as "not_before?", c.not_after as "not_after?", c.renews_at as "renews_at?",
-                  (select l.last_error from certificate_leases l
-                    where l.hostname = d.hostname and d.ownership_verified_at is not null
-                    order by l.lease_until desc limit 1) as last_error,
+                  (select json_agg(json_build_object(
+                             'issuer', c.issuer, 'not_before', c.not_before, 'not_after', c.not_after, 'renews_at', c.renews_at,
+                             'explanation_url', c.suggestion ->> 'explanation_url'))
+                     from certificates c where c.domain_id = d.domain_id) as certificates,
+                  (select json_agg(json_build_object('issuer', l.issuer, 'due_at', l.due_at, 'failure', l.failure))
+                     from certificate_leases l
+                    where l.hostname = d.hostname and d.ownership_verified_at is not null) as obtaining,
                   d.created_at, d.updated_at
              from (
                   select * from domains
@@ -167,11 +170,6 @@ pub(super) async fn select(
                    where v.hostname = d.hostname and v.domain_id <> d.domain_id and v.ownership_verified_at is not null
              ) h on true
              left join tombstones t on t.hostname = d.hostname and t.organisation_id <> d.organisation_id
-             left join lateral (
-                  select issuer, not_before, not_after, renews_at
-                    from certificates where certificates.domain_id = d.domain_id
-                   order by not_after desc limit 1
-             ) c on true
             order by d.domain_id"#,
         whose.organisation_id,
         whose.client_id,
@@ -213,6 +211,21 @@ pub async fn delete(db: &mut PgConnection, scope: &ClientScope, domain_id: Uuid)
         "delete from domains where organisation_id = $1 and client_id = $2 and domain_id = $3",
         scope.organisation_id(),
         scope.client_id(),
+        domain_id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Has the CAs revoke the domain's certificates, with the commit. Our own CA's are no concern of anybody outside.
+pub async fn revoke_certificates(db: &mut PgConnection, scope: &Scope, domain_id: Uuid) -> Result<(), DomainError> {
+    sqlx::query!(
+        "insert into acme_revocations (revocation_id, issuer, hostname, certificate)
+         select gen_random_uuid(), issuer, hostname, chain[1]
+           from certificates
+          where organisation_id = $1 and domain_id = $2 and issuer like 'https://%' and not_after > now()",
+        scope.organisation_id(),
         domain_id
     )
     .execute(db)

@@ -87,28 +87,49 @@ impl Outbound {
             .await
             .unwrap_or(Err(FetchError::Timeout(patience)))
     }
+
+    /// One GET at one of a name's addresses.
+    pub async fn fetch_at(&self, address: SocketAddr, get: Get<'_>) -> Result<Fetched, FetchError> {
+        let patience = get.patience;
+        let deadline = Instant::now() + patience;
+        let fetched = async {
+            let host = get.url.host().ok_or(FetchError::Unfetchable)?;
+            let (stream, address) = connect(self, &[address], deadline).await?;
+            exchange_securely(stream, address, (&host, &get)).await
+        };
+        tokio::time::timeout_at(deadline, fetched)
+            .await
+            .unwrap_or(Err(FetchError::Timeout(patience)))
+    }
 }
 
 async fn fetch(outbound: &Outbound, dns: &Dns, get: Get<'_>, deadline: Instant) -> Result<Fetched, FetchError> {
     let host = get.url.host().ok_or(FetchError::Unfetchable)?;
-    let is_https = match get.url.scheme() {
-        "https" => true,
-        "http" => false,
-        _ => return Err(FetchError::Unfetchable),
-    };
+    if !matches!(get.url.scheme(), "http" | "https") {
+        return Err(FetchError::Unfetchable);
+    }
     let port = get.url.port_or_known_default().ok_or(FetchError::Unfetchable)?;
     let addresses = addresses(dns, &host).await?;
     let sockets: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     let (stream, address) = connect(outbound, &sockets, deadline).await?;
-    if !is_https {
-        return exchange(stream, address, &get).await;
+    exchange_securely(stream, address, (&host, &get)).await
+}
+
+/// With TLS first, if the URL says so.
+async fn exchange_securely(
+    stream: TcpStream,
+    address: SocketAddr,
+    (host, get): (&Host<&str>, &Get<'_>),
+) -> Result<Fetched, FetchError> {
+    match get.url.scheme() {
+        "http" => exchange(stream, address, get).await,
+        "https" => {
+            let connector = tls::connector(get.roots).map_err(FetchError::Roots)?;
+            let secured = connector.connect(server_name(host)?, stream).await;
+            exchange(secured.map_err(FetchError::Tls)?, address, get).await
+        }
+        _ => Err(FetchError::Unfetchable),
     }
-    let connector = tls::connector(get.roots).map_err(FetchError::Roots)?;
-    let stream = connector
-        .connect(server_name(&host)?, stream)
-        .await
-        .map_err(FetchError::Tls)?;
-    exchange(stream, address, &get).await
 }
 
 async fn addresses(dns: &Dns, host: &Host<&str>) -> Result<Vec<IpAddr>, FetchError> {

@@ -22,13 +22,14 @@ use std::{
 use futures_util::TryStreamExt;
 use sqlx::{PgPool, postgres::PgListener};
 use tokio::{
-    sync::Notify,
     task::{JoinError, JoinSet},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 pub use entry::{UnreadableRow, preview_entry};
+
+use crate::certificates::wanted::Wanted;
 
 use record::Record;
 use snapshot::Snapshot;
@@ -50,8 +51,8 @@ pub struct Publisher {
     targets: Targets,
     snapshot: Snapshot,
     position: Option<Position>,
-    /// Told when a hostname is served that has no certificate.
-    certificate_wanted: Arc<Notify>,
+    /// Told of hostnames that are served without a certificate.
+    certificate_wanted: Arc<Wanted>,
     is_filled: Arc<AtomicBool>,
 }
 
@@ -66,7 +67,7 @@ struct Position {
 
 impl Publisher {
     #[must_use]
-    pub fn new(pool: PgPool, targets: Targets, snapshot: Snapshot, certificate_wanted: Arc<Notify>) -> Self {
+    pub fn new(pool: PgPool, targets: Targets, snapshot: Snapshot, certificate_wanted: Arc<Wanted>) -> Self {
         Self {
             pool,
             targets,
@@ -132,7 +133,6 @@ impl Publisher {
             at: Instant::now(),
         });
         self.is_filled.store(true, Ordering::Release);
-        self.certificate_wanted.notify_one();
         Ok(())
     }
 
@@ -201,9 +201,8 @@ impl Publisher {
             .collect();
         gone.iter().for_each(|hostname| self.targets.remove(hostname));
         self.snapshot.append(&records, &gone);
-        if records.iter().any(|record| record.certificate.is_none()) {
-            self.certificate_wanted.notify_one();
-        }
+        let uncertified = records.iter().filter(|record| record.certificate.is_none());
+        uncertified.for_each(|record| self.certificate_wanted.add(&record.hostname));
         records
             .into_iter()
             .for_each(|record: Record| self.targets.publish(record));

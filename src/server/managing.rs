@@ -4,27 +4,23 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
 
-use super::{Addresses, Installation, ca_file, names};
+use super::{Addresses, Installation, ca_file, names, outside::Outside, serving::Serving};
 use crate::{
     api::{Api, probes::Probes, rate_limit::RateLimits},
+    certificates::wanted::Wanted,
     config::{Certificates, Settings},
     discovery::{
         handler::{CHECK_USER, Discovery, decide},
         query::ModelFamily,
     },
-    dns::Dns,
-    domains::{
-        checks::{
-            ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
-            fetch::{Fetch, OurAnswer},
-            looks::Looks,
-            places::Places,
-        },
-        connection::{Expected, authority_of},
+    domains::checks::{
+        ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
+        fetch::{Fetch, OurAnswer},
+        looks::Looks,
+        places::Places,
     },
     entra::Entra,
     hostname::Hostname,
-    outbound::Outbound,
     probe::{Limits, Probe, Trust},
 };
 
@@ -32,11 +28,15 @@ pub fn api(
     settings: &Settings,
     installation: &Installation,
     addresses: &Addresses,
-    discovery: Arc<Discovery>,
+    serving: &Serving,
+    wanted: Arc<Wanted>,
 ) -> Result<Api> {
-    let dns = Dns::new(&settings.dns_servers)?;
-    let ports = vec![settings.public_http_port, settings.public_https_port];
-    let outbound = Outbound::new(settings.outbound_allow.clone(), ports);
+    let Outside {
+        dns,
+        outbound,
+        expected,
+    } = Outside::new(settings, serving.issuer.name())?;
+    let discovery = serving.discovery.clone();
     let entra = Entra::new(outbound.clone(), dns.clone(), &settings.entra_urls);
     let probe = Probe {
         dns: dns.clone(),
@@ -63,8 +63,9 @@ pub fn api(
         checker: Arc::new(Checker {
             pool: installation.postgres.background().clone(),
             looks,
-            expected: expected(settings),
+            expected,
             places: Places::new(ASKED_FOR_BY_ONE, ASKED_FOR_AT_ONCE),
+            certificate_wanted: Box::new(move |hostname| wanted.add(hostname)),
         }),
         check_wanted: Arc::default(),
         limits: RateLimits::default(),
@@ -100,15 +101,4 @@ fn our_answer(discovery: &Discovery, hostname: &Hostname) -> Option<OurAnswer> {
 fn trial_root(settings: &Settings) -> Option<String> {
     let file = std::path::absolute(ca_file(&settings.state_dir)).ok()?;
     (settings.certificates == Certificates::Internal).then(|| file.display().to_string())
-}
-
-/// What must be seen of a domain from outside.
-fn expected(settings: &Settings) -> Expected {
-    Expected {
-        addresses: settings.edge_addresses.clone(),
-        edge_host: settings.edge_host.to_string(),
-        edge_port: settings.public_https_port,
-        // Also in a trial: what would stop the CA later is said now.
-        authority: authority_of(&settings.acme.directory),
-    }
 }

@@ -3,9 +3,11 @@
 mod banner;
 mod challenging;
 mod installation;
+mod issuing;
 mod listeners;
 mod managing;
 mod names;
+mod outside;
 mod running;
 mod serving;
 
@@ -20,10 +22,7 @@ use std::{
 use actix_web::web;
 use anyhow::{Context, Result};
 use prometheus::Registry;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::Notify,
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -36,8 +35,8 @@ use running::StopOnDrop;
 use serving::Serving;
 
 use crate::{
-    certificates::obtain::Obtainer,
-    config::{Certificates, Settings},
+    certificates::wanted::Wanted,
+    config::Settings,
     discovery::front_door::FrontDoor,
     jobs,
     ops::Ops,
@@ -87,27 +86,26 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let keyring = installation.keyring.clone();
 
     let registry = Registry::new();
-    let serving = Serving::new(settings, &keyring, &registry)?;
-    let certificate_wanted = Arc::new(Notify::new());
+    let issuer = issuing::issuer(settings, &pool, &keyring)?;
+    let serving = Serving::new(settings, issuer, &registry)?;
+    let wanted = Arc::new(Wanted::default());
     let snapshot = Snapshot::new(&settings.state_dir);
     let targets = serving.targets(&keyring);
-    let mut publisher = Publisher::new(pool.clone(), targets, snapshot, certificate_wanted.clone());
+    let mut publisher = Publisher::new(pool.clone(), targets, snapshot, wanted.clone());
     let is_filled = publisher.is_filled();
     fill(&mut publisher, installation.is_database_there).await?;
     let challenging = Challenging::new(settings, &installation, Uuid::now_v7()).await;
 
-    let Serving {
-        discovery,
-        resolver,
-        issuer,
-        own_hosts,
-        ..
-    } = serving;
     let spool =
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let api = web::Data::new(managing::api(settings, &installation, &addresses, discovery.clone())?);
+    let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
+    let api = web::Data::new(api);
+    let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
+    let Serving {
+        discovery, resolver, ..
+    } = serving;
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
         registry,
@@ -117,6 +115,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         resolver: resolver.clone(),
         spool: spool.clone(),
         shipper: shipper.clone(),
+        board: obtainer.board.clone(),
         pools: [installation.postgres.pool().clone(), pool.clone()],
     };
     let door = FrontDoor {
@@ -136,16 +135,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         challenging.start(&mut tasks);
     }
     tasks.spawn("publisher", publisher.run(tasks.cancel()));
-    if settings.certificates == Certificates::Internal {
-        let obtainer = Arc::new(Obtainer {
-            pool: pool.clone(),
-            keyring,
-            issuer,
-            own_hosts,
-        });
-        let obtain = jobs::obtain_certificates(obtainer, certificate_wanted, tasks.cancel());
-        tasks.spawn("certificates", obtain);
-    }
+    issuing::start(&mut tasks, obtainer);
     tasks.spawn(
         "checks",
         jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel()),

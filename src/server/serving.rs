@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use prometheus::Registry;
+use sqlx::PgPool;
 
 use crate::{
-    certificates::{Issuer, internal::InternalCa, resolver::Resolver},
-    config::{Certificates, Settings},
+    certificates::{Issuer, obtain::Obtainer, resolver::Resolver, turns::Eligible, wanted::Wanted},
+    config::Settings,
     discovery::{directory::Directory, handler::Discovery, hit::Queue, metrics::Metrics},
     publisher::targets::Targets,
     sealed::Keyring,
@@ -18,30 +19,38 @@ pub struct Serving {
     pub resolver: Arc<Resolver>,
     pub issuer: Arc<Issuer>,
     pub own_hosts: Vec<String>,
-    /// Whose certificates are served.
-    issuer_name: String,
 }
 
 impl Serving {
-    pub fn new(settings: &Settings, keyring: &Keyring, registry: &Registry) -> Result<Self> {
-        let ca = InternalCa::open(&settings.state_dir, keyring, crate::clock::now())?;
+    pub fn new(settings: &Settings, issuer: Issuer, registry: &Registry) -> Result<Self> {
         let discovery = Discovery {
             directory: Directory::default(),
             queue: Arc::new(Queue::default()),
             metrics: Metrics::register(registry)?,
             trusted_proxies: settings.trusted_proxies.clone(),
         };
-        let issuer_name = match settings.certificates {
-            Certificates::Internal => ca.name().to_owned(),
-            Certificates::Acme => settings.acme.directory.to_string(),
-        };
         Ok(Self {
-            issuer_name,
             discovery: Arc::new(discovery),
             resolver: Arc::default(),
-            issuer: Arc::new(Issuer::Internal(ca)),
+            issuer: Arc::new(issuer),
             own_hosts: vec![settings.portal_host.to_string(), settings.edge_host.to_string()],
         })
+    }
+
+    /// What obtains the certificates.
+    pub fn obtainer(&self, pool: &PgPool, keyring: Arc<Keyring>, wanted: Arc<Wanted>) -> Obtainer {
+        Obtainer {
+            pool: pool.clone(),
+            keyring,
+            eligible: Eligible {
+                issuer: self.issuer.name().to_owned(),
+                own_hosts: self.own_hosts.clone(),
+                connected_only: matches!(*self.issuer, Issuer::Acme(_)),
+            },
+            issuer: self.issuer.clone(),
+            wanted,
+            board: Arc::default(),
+        }
     }
 
     pub fn targets(&self, keyring: &Arc<Keyring>) -> Targets {
@@ -49,7 +58,7 @@ impl Serving {
             discovery: self.discovery.clone(),
             resolver: self.resolver.clone(),
             keyring: keyring.clone(),
-            issuer: self.issuer_name.clone(),
+            issuer: self.issuer.name().to_owned(),
             own_hosts: self.own_hosts.clone(),
             organisations: Arc::default(),
         }

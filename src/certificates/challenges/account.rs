@@ -6,7 +6,10 @@ use bytes::Bytes;
 use rustls_acme::acme::{self, Account, AcmeError, Directory};
 
 use super::{ChallengeType, memory::Answer};
-use crate::sealed::{Keyring, SealError};
+use crate::{
+    certificates::account::key_context,
+    sealed::{Keyring, SealError},
+};
 
 /// Computes the answers of one account.
 pub struct Answering(Account);
@@ -21,9 +24,13 @@ pub enum UnusableAccount {
 
 impl Answering {
     pub fn open(keyring: &Keyring, issuer: &str, key_sealed: &[u8]) -> Result<Self, UnusableAccount> {
-        let key = keyring.open(&key_context(issuer), key_sealed)?;
+        Self::new(&keyring.open(&key_context(issuer), key_sealed)?)
+    }
+
+    /// `key`: PKCS#8.
+    pub fn new(key: &[u8]) -> Result<Self, UnusableAccount> {
         let key_pair =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key).map_err(|_| UnusableAccount::Key)?;
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key).map_err(|_| UnusableAccount::Key)?;
         // It signs nothing and asks nobody: the CA's addresses play no part.
         let directory = Directory {
             new_nonce: String::new(),
@@ -67,6 +74,15 @@ impl Answering {
     }
 }
 
-fn key_context(issuer: &str) -> String {
-    format!("acme_accounts.key:{issuer}")
+/// What a validation of `token` by HTTP-01 is answered; none if the key can't be used.
+#[must_use]
+pub fn key_authorization(key: &[u8], token: &str) -> Option<String> {
+    let challenge = [acme::Challenge {
+        typ: acme::ChallengeType::Http01,
+        url: String::new(),
+        token: token.to_owned(),
+        error: None,
+    }];
+    let account = Answering::new(key).ok()?.0;
+    account.http_01(&challenge).ok().map(|(_, answer)| answer)
 }

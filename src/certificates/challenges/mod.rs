@@ -14,7 +14,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
+pub use account::key_authorization;
 pub use memory::Challenges;
+
+/// Where a CA looks that validates by HTTP-01 (RFC 8555 §8.3).
+pub const WELL_KNOWN: &str = "/.well-known/acme-challenge/";
 
 /// What a server offers, alone, when it validates by TLS-ALPN-01 (RFC 8737 §3).
 pub const ALPN: &[u8] = b"acme-tls/1";

@@ -5,6 +5,8 @@
 mod of_ca;
 mod pre_flight;
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,9 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<CaWords>,
     pub at: DateTime<Utc>,
+    /// Somebody at the domain can mend it.
+    #[serde(default)]
+    pub is_theirs: bool,
 }
 
 /// What the CA said itself.
@@ -89,6 +94,8 @@ pub(crate) enum Code {
     SelfTestUnreached,
     BudgetSpent,
     CaPaused,
+    // Our own.
+    Internal,
 }
 
 impl Code {
@@ -122,6 +129,7 @@ impl Code {
             Self::SelfTestUnreached => "self_test_unreached",
             Self::BudgetSpent => "budget_spent",
             Self::CaPaused => "ca_paused",
+            Self::Internal => "internal",
         }
     }
 }
@@ -134,7 +142,32 @@ impl Failure {
             remedy: remedy.into(),
             ca: None,
             at,
+            is_theirs: false,
         }
+    }
+
+    /// Something of our own broke; the log says more.
+    #[must_use]
+    pub fn of_us(what: &str, at: DateTime<Utc>) -> Self {
+        Self::new(
+            Code::Internal,
+            format!("Something went wrong within Signpost: {}.", shown(what, LONGEST_WORDS)),
+            "There is nothing for you to do: we go on trying.",
+            at,
+        )
+    }
+
+    fn theirs(self) -> Self {
+        Self {
+            is_theirs: true,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.message, self.remedy)
     }
 }
 

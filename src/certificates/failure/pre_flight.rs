@@ -4,7 +4,10 @@ use std::{fmt::Display, net::IpAddr};
 use chrono::{DateTime, Utc};
 
 use super::{Code, Failure, LONGEST_WORDS, shown};
-use crate::certificates::decisions::budget::{Budget, Wait};
+use crate::{
+    certificates::decisions::budget::{Budget, Wait},
+    domains::connection::RESOLVER_UNREACHABLE,
+};
 
 const BY_ITSELF: &str = "There is nothing for you to do: we go on by ourselves.";
 
@@ -39,7 +42,7 @@ impl Failure {
     /// What a look of the domain's connection says is wrong, with its own code: the message names the remedy.
     #[must_use]
     pub fn not_connected(cause: &str, message: &str, at: DateTime<Utc>) -> Self {
-        Self {
+        let failure = Self {
             code: cause.to_owned(),
             ..Self::new(
                 Code::AddressElsewhere,
@@ -47,6 +50,11 @@ impl Failure {
                 "We look again by ourselves, and obtain the certificate when this is mended.",
                 at,
             )
+        };
+        // Not where our own resolver is at fault.
+        match cause == RESOLVER_UNREACHABLE {
+            true => failure,
+            false => failure.theirs(),
         }
     }
 

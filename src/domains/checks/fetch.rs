@@ -111,6 +111,9 @@ mod tests {
             edge_host: "edge.signpost.example".into(),
             edge_port: 443,
             authority: None,
+            validation_method: "http-01",
+            account_url: None,
+            issuer: "internal".into(),
         }
     }
 

@@ -105,7 +105,7 @@ impl Looks {
                 let mut records = self.records(hostname).await;
                 let observed = Observation::Records(records.clone());
                 let verdict = connection::judge(domain.connection, hostname.as_str(), Some(&observed), expected);
-                if verdict == Some(Verdict::Connected) && domain.certificate.is_some() {
+                if verdict == Some(Verdict::Connected) && domain.certificate(expected).is_some() {
                     records.probe = self.behind_right_records(domain, hostname, expected).await;
                 }
                 Some(Observation::Records(records))

@@ -43,6 +43,8 @@ pub struct Checker {
     pub expected: Expected,
     /// Places for looks that people wait for: each asks strangers' servers, for up to a minute.
     pub places: Places,
+    /// Told of a hostname whose devices reach us and that has no certificate.
+    pub certificate_wanted: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 /// Domains that are due.
@@ -108,8 +110,11 @@ impl Checker {
         // As of the beginning: what was seen may be older than what happened while we looked.
         let settled = settle::settle(&mut tx, claimed.domain_id, &hostname, &seen.ownership, started);
         if settled.await?.is_some() && store::confirm(&mut tx, claimed).await? {
-            self.keep(&mut tx, claimed, (&domain, &seen), now).await?;
+            let is = self.keep(&mut tx, claimed, (&domain, &seen), now).await?;
             tx.commit().await?;
+            if is == Status::PendingCertificate {
+                (self.certificate_wanted)(hostname.as_str());
+            }
         }
         Ok(())
     }
@@ -120,7 +125,7 @@ impl Checker {
         claimed: Claimed,
         (before, seen): (&Domain, &Seen),
         now: DateTime<Utc>,
-    ) -> Result<(), DomainError> {
+    ) -> Result<Status, DomainError> {
         if let Some(observation) = &seen.observation {
             let verdict = connection::judge(before.connection, &before.hostname, Some(observation), &self.expected);
             let is_connected = verdict == Some(Verdict::Connected);
@@ -161,6 +166,7 @@ impl Checker {
         } else {
             schedule::next(facts, now)
         };
-        store::release(db, claimed, due_at, quick_since).await
+        store::release(db, claimed, due_at, quick_since).await?;
+        Ok(is)
     }
 }

@@ -1,6 +1,7 @@
 //! CAA records (RFC 8659): whether they let our CA issue.
 use url::Host;
 
+use super::Expected;
 use crate::dns::Caa;
 
 /// Tags that a CA must understand; another one marked critical forbids (RFC 8659 §4.1, RFC 8657, RFC 9495).
@@ -14,18 +15,46 @@ const KNOWN_TAGS: [&str; 7] = [
     "issuevmc",
 ];
 
-/// Whether `authority` may issue for a name under the relevant record set `records`.
-pub(super) fn allows(records: &[Caa], authority: &str) -> bool {
+/// Whether `authority` may issue for a name under the relevant record set `records`, to us.
+pub(super) fn allows(records: &[Caa], authority: &str, expected: &Expected) -> bool {
     if unknown_but_critical(records).is_some() {
         return false;
     }
-    let mut issuers = records
+    let mut issues = records
         .iter()
         .filter(|record| record.tag.eq_ignore_ascii_case("issue"))
-        .map(|record| record.value.split(';').next().unwrap_or_default().trim())
         .peekable();
     // Without `issue`, nothing is forbidden for a name that is no wildcard.
-    issuers.peek().is_none() || issuers.any(|issuer| issuer.eq_ignore_ascii_case(authority))
+    issues.peek().is_none() || issues.any(|record| names(record, authority) && allows_us(record, expected))
+}
+
+fn names(record: &Caa, authority: &str) -> bool {
+    let issuer = record.value.split(';').next().unwrap_or_default().trim();
+    issuer.eq_ignore_ascii_case(authority)
+}
+
+/// RFC 8657: it may name the account and the ways of validation that are allowed.
+fn allows_us(record: &Caa, expected: &Expected) -> bool {
+    let parameters = record.value.split(';').skip(1).filter_map(|text| text.split_once('='));
+    parameters.fold(true, |is_allowed, (name, value)| {
+        let value = value.trim();
+        is_allowed
+            && match &*name.trim().to_ascii_lowercase() {
+                "validationmethods" => value
+                    .split(',')
+                    .any(|method| method.trim() == expected.validation_method),
+                // Not known before it is registered: then there is nothing to compare.
+                "accounturi" => expected.account_url.as_deref().is_none_or(|ours| ours == value),
+                _ => true,
+            }
+    })
+}
+
+/// A record that names our CA, and keeps it from issuing to us: other accounts, or other ways of validation.
+pub(super) fn excludes_us<'a>(records: &'a [Caa], authority: &str) -> Option<&'a Caa> {
+    records
+        .iter()
+        .find(|record| record.tag.eq_ignore_ascii_case("issue") && names(record, authority))
 }
 
 /// A record that forbids every CA, whatever stands beside it.
@@ -73,6 +102,10 @@ mod tests {
                 value: next(),
             }
         };
+        let ours = Expected {
+            account_url: Some("https://ca.example/acct/1".into()),
+            ..crate::domains::status::tests::expected()
+        };
         for (records, expected) in [
             (&[][..], true),
             (&["0 issue letsencrypt.org"], true),
@@ -80,6 +113,21 @@ mod tests {
             (&["0 issue digicert.com"], false),
             (&["0 issue digicert.com", "0 issue letsencrypt.org"], true),
             (&["0 issue letsencrypt.org; validationmethods=http-01"], true),
+            (&["0 issue letsencrypt.org;ValidationMethods = dns-01 , http-01 "], true),
+            (&["0 issue letsencrypt.org; validationmethods=dns-01"], false),
+            (
+                &[
+                    "0 issue letsencrypt.org; validationmethods=dns-01",
+                    "0 issue letsencrypt.org",
+                ],
+                true,
+            ),
+            (&["0 issue letsencrypt.org; accounturi=https://ca.example/acct/1"], true),
+            (
+                &["0 issue letsencrypt.org; accounturi=https://ca.example/acct/2"],
+                false,
+            ),
+            (&["0 issue letsencrypt.org; priority=1; nonsense"], true),
             (&["0 issue ;"], false),
             (&["0 issue "], false),
             (&["0 issuewild digicert.com"], true),
@@ -90,7 +138,7 @@ mod tests {
             (&["0 issue letsencrypt.org.evil.example"], false),
         ] {
             let set: Vec<_> = records.iter().map(|text| record(text)).collect();
-            assert_eq!(allows(&set, "letsencrypt.org"), expected, "{records:?}");
+            assert_eq!(allows(&set, "letsencrypt.org", &ours), expected, "{records:?}");
         }
     }
 

@@ -55,7 +55,13 @@ pub fn caa_forbids(hostname: &str, caa: &Lookup<Caa>, expected: &Expected) -> Op
     if let Some(record) = caa::unknown_but_critical(&found.records) {
         return Some(faults::caa_unknown_tag(hostname, found_at, &caa::text(record)));
     }
-    (!caa::allows(&found.records, authority)).then(|| faults::caa_forbids(hostname, found_at, authority))
+    if caa::allows(&found.records, authority, expected) {
+        return None;
+    }
+    Some(match caa::excludes_us(&found.records, authority) {
+        Some(record) => faults::caa_excludes_us(hostname, found_at, &caa::text(record), expected),
+        None => faults::caa_forbids(hostname, found_at, authority),
+    })
 }
 
 fn authority(hostname: &str, records: &Records, expected: &Expected) -> Verdict {
@@ -125,7 +131,7 @@ fn caa_check(records: &Records, expected: &Expected) -> Option<RecordCheck> {
         name: first.name.clone(),
         expected: vec![format!("0 issue \"{authority}\"")],
         observed: found.records.iter().map(caa::text).collect(),
-        ok: Some(caa::allows(&found.records, authority)),
+        ok: Some(caa::allows(&found.records, authority, expected)),
     })
 }
 
@@ -170,6 +176,9 @@ mod tests {
             edge_host: "edge.signpost.example".into(),
             edge_port: 443,
             authority: Some("letsencrypt.org".into()),
+            validation_method: "http-01",
+            account_url: None,
+            issuer: "internal".into(),
         }
     }
 

@@ -101,6 +101,20 @@ pub(super) fn caa_forbids(hostname: &str, found_at: &str, authority: &str) -> Fa
     )
 }
 
+pub(super) fn caa_excludes_us(hostname: &str, found_at: &str, record: &str, expected: &Expected) -> Fault {
+    let account = match &expected.account_url {
+        Some(url) => format!(" and accounturi, if it is there, {url}"),
+        None => String::new(),
+    };
+    Fault::new(
+        "caa_forbids",
+        format_args!(
+            "A CAA record of {found_at} names our authority, but not for us: {record}. For {hostname}, its validationmethods must name {}{account}. Add that, or another record without parameters.",
+            expected.validation_method
+        ),
+    )
+}
+
 pub(super) fn caa_unknown_tag(hostname: &str, found_at: &str, record: &str) -> Fault {
     Fault::new(
         "caa_forbids",

@@ -51,6 +51,12 @@ pub struct Expected {
     pub edge_port: u16,
     /// The name of the CA in CAA records (RFC 8659 §4.2); `None`: a CA that no such record can name.
     pub authority: Option<String>,
+    /// How the CA validates (RFC 8555 §8), as CAA records name it (RFC 8657).
+    pub validation_method: &'static str,
+    /// Our account at the CA, once it is known.
+    pub account_url: Option<String>,
+    /// Whose certificates count.
+    pub issuer: String,
 }
 
 /// What was seen from outside.
@@ -181,6 +187,9 @@ mod tests {
             edge_host: "edge.signpost.example".into(),
             edge_port: 443,
             authority: None,
+            validation_method: "http-01",
+            account_url: None,
+            issuer: "internal".into(),
         }
     }
 

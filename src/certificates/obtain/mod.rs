@@ -1,0 +1,246 @@
+//! Obtains what is missing and renews what is due, of whichever issuer. Work is claimed by row lease, so that of several
+//! nodes one does it; a lease's epoch fences off a node that overslept.
+mod internal;
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use sqlx::PgPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Issuer,
+    decisions::breaker::Admission,
+    expiry,
+    failure::Failure,
+    orders::{Attempt, Stop},
+    standing::{self, Board},
+    turns::{self, Eligible, Lease, Turn},
+    wanted::Wanted,
+};
+use crate::sealed::Keyring;
+
+/// Of the internal CA, which is quick.
+const BATCH: i64 = 200;
+/// Orders at a CA at once.
+const AT_ONCE: i64 = 32;
+/// A node that died has its work taken over after this.
+const LEASE: TimeDelta = TimeDelta::seconds(30);
+const EXTEND: Duration = Duration::from_secs(8);
+/// Between two looks at what is due, when nobody tells.
+const LOOK: Duration = Duration::from_secs(2);
+/// For faults of our own.
+const AFTER_A_FAULT: TimeDelta = TimeDelta::minutes(10);
+/// Between two looks at everything.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// What was claimed, and how it got past the breaker.
+type Claimed = (Vec<Turn>, Admission);
+
+pub struct Obtainer {
+    pub pool: PgPool,
+    pub keyring: Arc<Keyring>,
+    pub issuer: Arc<Issuer>,
+    pub eligible: Eligible,
+    pub wanted: Arc<Wanted>,
+    pub board: Arc<Board>,
+}
+
+impl Obtainer {
+    /// Until `cancel`. Nothing that goes wrong ends it.
+    pub async fn run(&self, cancel: CancellationToken) {
+        let mut swept: Option<Instant> = None;
+        let mut at_work = FuturesUnordered::new();
+        let mut held: Vec<Turn> = Vec::new();
+        loop {
+            match self.look(held.len(), &mut swept).await {
+                Ok((turns, admitted)) => {
+                    for turns in self.issuer.portions(turns) {
+                        held.extend(turns.iter().cloned());
+                        at_work.push(self.see_to(turns, admitted));
+                    }
+                }
+                Err(error) => {
+                    // What was told meanwhile is lost: everything is looked at when the database is back.
+                    swept = None;
+                    warn(Err(error));
+                }
+            }
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = self.wanted.told() => {}
+                () = tokio::time::sleep(LOOK) => {}
+                Some(done) = at_work.next() => held.retain(|turn| !done.contains(turn)),
+            }
+            // Those that ended together are replaced together.
+            while let Some(Some(done)) = at_work.next().now_or_never() {
+                held.retain(|turn| !done.contains(turn));
+            }
+        }
+        drop(at_work);
+        if let Ok(mut db) = self.pool.acquire().await {
+            warn(turns::store::give_back(&mut db, &self.eligible.issuer, &held).await);
+        }
+    }
+
+    /// Claims and sees to what is due, until nothing is; for a test. Returns how many turns there were.
+    pub async fn obtain_due(&self, now: DateTime<Utc>) -> Result<usize, sqlx::Error> {
+        self.sweep(now).await?;
+        let mut turns = 0;
+        loop {
+            let (claimed, admitted) = self.claim(0).await?;
+            if claimed.is_empty() {
+                return Ok(turns);
+            }
+            turns += claimed.len();
+            let portions = self.issuer.portions(claimed).into_iter();
+            futures_util::future::join_all(portions.map(|turns| self.see_to(turns, admitted))).await;
+        }
+    }
+
+    async fn look(&self, held: usize, swept: &mut Option<Instant>) -> Result<Claimed, sqlx::Error> {
+        if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+            self.sweep(crate::clock::now()).await?;
+            *swept = Some(Instant::now());
+        }
+        self.claim(held).await
+    }
+
+    /// Finds what nobody told of, and lets go of what is over.
+    async fn sweep(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        let mut db = self.pool.acquire().await?;
+        turns::store::want_all(&mut db, &self.eligible, now).await?;
+        turns::store::raise_urgency(&mut db, &self.eligible.issuer, now).await?;
+        expiry::warn(&mut db, &self.eligible.issuer, now).await?;
+        let limits = match &*self.issuer {
+            Issuer::Acme(orders) => orders.limits.orders,
+            Issuer::Internal(_) => None,
+        };
+        let window = limits.map_or(TimeDelta::zero(), |limit| limit.per);
+        let mut standing = standing::store::count(&mut db, &self.eligible.issuer, window, now).await?;
+        standing.orders_left = limits.map(|limit| i64::from(limit.count) - standing.orders);
+        self.board.set(standing);
+        if let Issuer::Acme(_) = &*self.issuer {
+            super::orders::store::delete_old(&mut db, now).await?;
+            super::challenges::store::delete_expired(&mut db, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, held: usize) -> Result<Claimed, sqlx::Error> {
+        let now = crate::clock::now();
+        let hinted = self.wanted.take();
+        let mut db = self.pool.acquire().await?;
+        if !hinted.is_empty() {
+            turns::store::want(&mut db, &self.eligible, &hinted, now).await?;
+        }
+        let limit = match &*self.issuer {
+            Issuer::Internal(_) if held > 0 => 0,
+            Issuer::Internal(_) => BATCH,
+            Issuer::Acme(_) => AT_ONCE - i64::try_from(held).unwrap_or(AT_ONCE),
+        };
+        let lease = |limit| Lease {
+            now,
+            until: now + LEASE,
+            limit,
+        };
+        let Issuer::Acme(orders) = &*self.issuer else {
+            let turns = turns::store::claim_due(&mut db, &self.eligible, &lease(limit)).await?;
+            return Ok((turns, Admission::Open));
+        };
+        if limit <= 0 || !turns::store::is_any_due(&mut db, &self.eligible.issuer, now).await? {
+            return Ok((Vec::new(), Admission::Open));
+        }
+        drop(db);
+        let admitted = orders.accounts.admission(now).await?;
+        let limit = match admitted {
+            Admission::Open => limit,
+            Admission::OneProbe => 1,
+            Admission::Closed(_) => return Ok((Vec::new(), admitted)),
+        };
+        let mut db = self.pool.acquire().await?;
+        let turns = turns::store::claim_due(&mut db, &self.eligible, &lease(limit)).await?;
+        if turns.is_empty() && admitted == Admission::OneProbe {
+            drop(db);
+            orders.accounts.let_another_probe(now).await?;
+        }
+        Ok((turns, admitted))
+    }
+
+    /// Ends with the turns that are over, however they ended.
+    fn see_to(&self, turns: Vec<Turn>, admitted: Admission) -> BoxFuture<'_, Vec<Turn>> {
+        Box::pin(async move {
+            let now = crate::clock::now();
+            let seen_to = async {
+                match (&*self.issuer, turns.as_slice()) {
+                    (Issuer::Internal(ca), turns) => self.issue(ca, turns, now).await,
+                    (Issuer::Acme(orders), [turn]) => self.order(&Attempt { orders, turn, admitted }, now).await,
+                    (Issuer::Acme(_), _) => Ok(()),
+                }
+            };
+            // What it reads is written by strangers: should one of them find a way to make it panic, the server goes on.
+            let ended = match AssertUnwindSafe(seen_to).catch_unwind().await {
+                Ok(ended) => ended,
+                Err(_) => self.after_panic(&turns, now).await,
+            };
+            warn(ended);
+            turns
+        })
+    }
+
+    async fn after_panic(&self, turns: &[Turn], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        let mut db = self.pool.acquire().await?;
+        for turn in turns {
+            tracing::error!(domain.hostname = turn.hostname, "an order panicked");
+            self.postpone(&mut db, turn, Failure::of_us("a programming error", now), now)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// One order at the CA, its turn kept while it lasts.
+    async fn order(&self, attempt: &Attempt<'_>, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        let (orders, turn) = (attempt.orders, attempt.turn);
+        if !turn.is_eligible {
+            return turns::store::forget(&mut *self.pool.acquire().await?, &self.eligible.issuer, turn).await;
+        }
+        let ended = tokio::select! {
+            ended = Box::pin(attempt.run(now)) => ended,
+            () = self.keep(turn) => Err(Stop::Lost),
+        };
+        Box::pin(orders.settle(attempt, ended, crate::clock::now())).await
+    }
+
+    /// Returns when the turn is somebody else's.
+    async fn keep(&self, turn: &Turn) {
+        loop {
+            tokio::time::sleep(EXTEND).await;
+            let until = crate::clock::now() + LEASE;
+            let extended = async {
+                turns::store::extend(&mut *self.pool.acquire().await?, &self.eligible.issuer, turn, until).await
+            };
+            // The database away: what comes of the order is written down when it is back, if the turn is still ours.
+            if let Ok(false) = extended.await {
+                return;
+            }
+        }
+    }
+}
+
+impl Issuer {
+    /// What is seen to together.
+    fn portions(&self, turns: Vec<Turn>) -> Vec<Vec<Turn>> {
+        match self {
+            Self::Internal(_) => turns.chunks(50).map(<[_]>::to_vec).collect(),
+            Self::Acme(_) => turns.into_iter().map(|turn| vec![turn]).collect(),
+        }
+    }
+}
+
+fn warn(result: Result<(), sqlx::Error>) {
+    if let Err(error) = result {
+        tracing::warn!(error = crate::telemetry::one_line(&error.into()), "certificates wait");
+    }
+}

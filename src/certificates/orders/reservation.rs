@@ -1,0 +1,101 @@
+//! Before an order is placed: one that stands is gone on with; otherwise a place in the budget is taken and the key is
+//! stored, and only then the CA is asked.
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::{Attempt, Open, Outcome, Reservation, Stop, certified, key_context, store};
+use crate::certificates::{
+    account,
+    acme::certificate_id,
+    decisions::{breaker::Admission, budget, priority::priority},
+    failure::Failure,
+    turns,
+};
+
+/// An order that is older is nothing to go on with: no CA keeps one longer than a week.
+const STALE: TimeDelta = TimeDelta::days(6);
+
+impl Attempt<'_> {
+    /// The order to go on with. One that no CA remembers is let go.
+    pub(super) async fn open(&self, now: DateTime<Utc>) -> Result<Option<Open>, Stop> {
+        let mut db = self.orders.pool.acquire().await?;
+        let open = store::find_open(&mut db, self.orders.issuer(), &self.turn.hostname).await?;
+        match open {
+            Some(open) if now - open.created_at > STALE => {
+                store::finish(&mut db, open.order_id, Outcome::GivenUp, now).await?;
+                Ok(None)
+            }
+            open => Ok(open),
+        }
+    }
+
+    /// Takes a place in the budget and stores the key; only then the CA is asked.
+    pub(super) async fn reserve(&self, now: DateTime<Utc>) -> Result<Open, Stop> {
+        let (orders, hostname) = (self.orders, &self.turn.hostname);
+        let key = certified::new_key()?;
+        let order_id = Uuid::now_v7();
+        let replaces = self.replaces(now).await?;
+        let registered_domain = budget::registered_domain(hostname).to_owned();
+        let mut tx = orders.pool.begin().await?;
+        store::lock_budget(&mut tx, orders.issuer()).await?;
+        if !turns::store::confirm(&mut tx, orders.issuer(), self.turn).await? {
+            return Err(Stop::Lost);
+        }
+        // Others may have found out meanwhile.
+        let breaker = account::store::find_breaker(&mut tx, orders.issuer())
+            .await?
+            .unwrap_or_default();
+        if self.admitted == Admission::Open
+            && let Admission::Closed(until) = breaker.admits(now)
+        {
+            let failure = Failure::ca_paused(until, now);
+            return Err(Stop::Wait { failure, until });
+        }
+        let usage = store::usage(&mut tx, orders, hostname, &registered_domain, now).await?;
+        let current = store::find_current(&mut tx, orders.issuer(), hostname).await?;
+        let wanted = budget::Wanted {
+            priority: priority(current.map(|current| current.urgent_at), now),
+            replaces: replaces.is_some(),
+        };
+        if let Err(wait) = budget::may_order(&orders.limits, &usage, wanted, now) {
+            let failure = Failure::budget_spent(hostname, wait, now);
+            return Err(Stop::Wait {
+                failure,
+                until: wait.until,
+            });
+        }
+        let reservation = Reservation {
+            order_id,
+            registered_domain,
+            key_sealed: orders.keyring.seal(&key_context(order_id), &key),
+            replaces,
+            profile: orders.profile.clone(),
+            created_at: now,
+        };
+        store::insert(&mut tx, orders.issuer(), hostname, &reservation).await?;
+        tx.commit().await?;
+        Ok(Open {
+            order_id,
+            key_sealed: reservation.key_sealed,
+            url: None,
+            replaces: reservation.replaces,
+            profile: reservation.profile,
+            created_at: now,
+        })
+    }
+
+    /// The certificate that this order replaces (RFC 9773 §5), if the CA cares.
+    async fn replaces(&self, now: DateTime<Utc>) -> Result<Option<String>, Stop> {
+        if !self.orders.accounts.ca.offers().await?.renewal_info {
+            return Ok(None);
+        }
+        let mut db = self.orders.pool.acquire().await?;
+        let current = store::find_current(&mut db, self.orders.issuer(), &self.turn.hostname).await?;
+        let current = current.filter(|current| current.not_after > now);
+        let Some(id) = current.and_then(|current| certificate_id(&current.leaf)) else {
+            return Ok(None);
+        };
+        let was_refused = store::was_replacement_refused(&mut db, self.orders.issuer(), &id).await?;
+        Ok((!was_refused).then_some(id))
+    }
+}

@@ -1,0 +1,133 @@
+//! What follows from the end of an attempt: when the hostname is tried again, and whether the CA is left alone.
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Attempt, Orders, Stop};
+use crate::certificates::{
+    acme::CaError,
+    decisions::{
+        back_off::{self, Failed},
+        breaker::Admission,
+    },
+    failure::{self, Culprit, During, Failure},
+    turns::{self, Postponed, Turn},
+};
+
+/// Between two looks at a host of our own that is not ready.
+const OWN: TimeDelta = TimeDelta::minutes(1);
+/// For what is nobody's fault.
+const SOON: TimeDelta = TimeDelta::seconds(30);
+
+impl Orders {
+    /// What follows from how `attempt` ended.
+    pub async fn settle(
+        &self,
+        attempt: &Attempt<'_>,
+        ended: Result<(), Stop>,
+        now: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        let turn = attempt.turn;
+        let stop = match ended {
+            Ok(()) => return self.accounts.ca_works(attempt.admitted, now).await,
+            Err(Stop::Lost) => return Ok(()),
+            Err(stop) => stop,
+        };
+        let postponed = self.judge(attempt, stop, now).await?;
+        tracing::warn!(
+            domain.hostname = turn.hostname,
+            code = postponed.failure.code,
+            until = %postponed.until,
+            reason = %postponed.failure,
+            "no certificate"
+        );
+        turns::store::postpone(&mut *self.pool.acquire().await?, self.issuer(), turn, &postponed).await
+    }
+
+    async fn judge(&self, attempt: &Attempt<'_>, stop: Stop, now: DateTime<Utc>) -> Result<Postponed, sqlx::Error> {
+        let (turn, admitted) = (attempt.turn, attempt.admitted);
+        let (error, during) = match stop {
+            Stop::Preflight(failure) => {
+                self.give_up_probe(admitted, now).await?;
+                return Ok(fails(turn, Failed::PreFlight, failure, None, now));
+            }
+            Stop::Wait { failure, until } => {
+                self.give_up_probe(admitted, now).await?;
+                return Ok(waits(failure, until));
+            }
+            Stop::Ca(error, during) => (error, during),
+            Stop::Invalid(problem) => (CaError::Refused(problem), During::Order),
+            Stop::Unusable(what) => (CaError::Malformed(what), During::Order),
+            Stop::Lost | Stop::Sealed(_) | Stop::Database(_) => {
+                let error = anyhow::Error::new(stop);
+                tracing::warn!(
+                    domain.hostname = turn.hostname,
+                    error = crate::telemetry::one_line(&error),
+                    "an order waits"
+                );
+                return Ok(waits(Failure::of_us(&error.to_string(), now), now + SOON));
+            }
+        };
+        let (failure, culprit) = failure::of(&error, &turn.hostname, during, now);
+        let retry_at = failure::retry_at(&error);
+        match culprit {
+            Culprit::Ca | Culprit::Account => {
+                if let CaError::Refused(problem) = &error
+                    && problem.kind == "accountDoesNotExist"
+                {
+                    self.accounts.forget().await?;
+                }
+                let why = error.to_string();
+                let breaker = self.accounts.ca_failed(&why, (retry_at, admitted), now).await?;
+                Ok(waits(failure, breaker.paused_until.unwrap_or(now).max(now + SOON)))
+            }
+            Culprit::Name | Culprit::Us | Culprit::Order => {
+                self.accounts.ca_works(admitted, now).await?;
+                Ok(fails(turn, Failed::Order, failure, retry_at, now))
+            }
+        }
+    }
+
+    /// It was to find out whether the CA is back, and did not ask: another may.
+    async fn give_up_probe(&self, admitted: Admission, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        match admitted {
+            Admission::OneProbe => self.accounts.let_another_probe(now).await,
+            Admission::Open | Admission::Closed(_) => Ok(()),
+        }
+    }
+}
+
+/// The next one waits longer.
+fn fails(
+    turn: &Turn,
+    failed: Failed,
+    failure: Failure,
+    retry_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Postponed {
+    let facts = back_off::Facts {
+        hostname: &turn.hostname,
+        failed,
+        failures: u32::try_from(turn.attempts).unwrap_or(0).saturating_add(1),
+        retry_at,
+        is_urgent: turn.is_urgent,
+    };
+    Postponed {
+        // Nobody looks at our own hosts in between.
+        until: match turn.own && failed == Failed::PreFlight {
+            true => now + OWN,
+            false => back_off::next_attempt(&facts, now),
+        },
+        failure,
+        counts: true,
+        is_preflight: failed == Failed::PreFlight,
+    }
+}
+
+/// No fault of the hostname's: its count of failures stays.
+fn waits(failure: Failure, until: DateTime<Utc>) -> Postponed {
+    Postponed {
+        failure,
+        until,
+        counts: false,
+        is_preflight: false,
+    }
+}

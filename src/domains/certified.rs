@@ -1,0 +1,71 @@
+//! What is known of a domain's certificate, of each issuer that ever gave one: only the one in force counts.
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::{Domain, connection::Expected};
+
+/// Of one certificate, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct CertificateFacts {
+    pub issuer: String,
+    pub not_before: DateTime<Utc>,
+    pub not_after: DateTime<Utc>,
+    pub renews_at: DateTime<Utc>,
+    /// Where the CA says why it is to be renewed then (RFC 9773 §4.2).
+    #[serde(default)]
+    pub explanation_url: Option<String>,
+}
+
+/// Whose turn it is at an issuer, and why there is no (new) certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Obtaining {
+    pub issuer: String,
+    pub due_at: DateTime<Utc>,
+    #[serde(default)]
+    pub failure: Option<Failed>,
+}
+
+/// The last attempt that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Failed {
+    pub code: String,
+    pub message: String,
+    pub remedy: String,
+    pub at: DateTime<Utc>,
+    /// Somebody at the domain can mend it.
+    #[serde(default)]
+    pub is_theirs: bool,
+    #[serde(default)]
+    pub ca: Option<CaWords>,
+}
+
+/// What the CA itself said.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct CaWords {
+    /// Without `urn:ietf:params:acme:error:`.
+    pub kind: String,
+    pub detail: String,
+}
+
+impl Domain {
+    /// The certificate of the issuer in force.
+    #[must_use]
+    pub fn certificate(&self, expected: &Expected) -> Option<&CertificateFacts> {
+        self.certificates
+            .iter()
+            .find(|certificate| certificate.issuer == expected.issuer)
+    }
+
+    /// What stands between the domain and its next certificate.
+    #[must_use]
+    pub fn obtaining(&self, expected: &Expected) -> Option<&Obtaining> {
+        self.obtaining
+            .iter()
+            .find(|obtaining| obtaining.issuer == expected.issuer)
+    }
+
+    #[must_use]
+    pub fn certificate_failure(&self, expected: &Expected) -> Option<&Failed> {
+        self.obtaining(expected)?.failure.as_ref()
+    }
+}
