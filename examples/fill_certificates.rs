@@ -2,7 +2,7 @@
 //! take hours for 100,000. Run it in the environment of a `signpost serve` that is stopped.
 use anyhow::{Context, Result, bail};
 use signpost::{
-    certificates::{Issued, internal::InternalCa, key_context, renews_at},
+    certificates::{Issued, decisions::lifetime::renews_at, internal::InternalCa, key_context},
     config::{Settings, Sources},
     sealed::Keyring,
     server::Installation,

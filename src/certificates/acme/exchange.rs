@@ -26,8 +26,8 @@ use crate::{clock, input::plain};
 const CONNECT: Duration = Duration::from_secs(10);
 /// One request, from the connection to the last byte of the answer.
 const REQUEST: Duration = Duration::from_secs(30);
-/// All that one question may take: its nonce, and each time that it is repeated.
-const QUESTION: Duration = Duration::from_secs(75);
+/// All that one question may take, with its nonce and each time that it is repeated: so many requests' time.
+const QUESTION: u32 = 2;
 /// Shorter than servers keep connections that nobody uses.
 const IDLE: Duration = Duration::from_secs(15);
 const PING: Duration = Duration::from_secs(10);
@@ -42,6 +42,7 @@ const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 pub struct Exchange {
     client: reqwest::Client,
     nonces: Nonces,
+    patience: Duration,
 }
 
 /// One question that is signed.
@@ -90,7 +91,6 @@ impl Exchange {
             .referer(false)
             .user_agent(AGENT)
             .connect_timeout(CONNECT)
-            .timeout(REQUEST)
             .pool_idle_timeout(IDLE)
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING)
@@ -99,16 +99,21 @@ impl Exchange {
         Ok(Self {
             client,
             nonces: Nonces::default(),
+            patience: REQUEST,
         })
     }
 
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     pub async fn get(&self, url: &Url) -> Result<Reply, CaError> {
-        in_time(self.read(url)).await?.refused_or_not()
+        self.in_time(self.read(url)).await?.refused_or_not()
     }
 
     /// Signs and asks, with another nonce if the CA does not take the first.
     pub async fn post(&self, new_nonce: &Url, question: &Question<'_>) -> Result<Reply, CaError> {
-        in_time(self.post_in_time(new_nonce, question)).await
+        self.in_time(self.post_in_time(new_nonce, question)).await
     }
 
     async fn post_in_time(&self, new_nonce: &Url, question: &Question<'_>) -> Result<Reply, CaError> {
@@ -140,26 +145,49 @@ impl Exchange {
         }
     }
 
+    async fn in_time<T>(&self, question: impl Future<Output = Result<T, CaError>>) -> Result<T, CaError> {
+        let longest = self.patience.saturating_mul(QUESTION);
+        timeout(longest, question).await.unwrap_or(Err(CaError::Timeout))
+    }
+
     async fn post_once(&self, question: &Question<'_>, nonce: &str) -> Result<Reply, Failed> {
         let body = jws::sign(question.signer, nonce, question.url.as_str(), question.payload)?;
         let request = self.client.post(question.url.clone());
-        send(request.header(header::CONTENT_TYPE, "application/jose+json").body(body)).await
+        self.send(request.header(header::CONTENT_TYPE, "application/jose+json").body(body))
+            .await
     }
 
     async fn nonce(&self, new_nonce: &Url) -> Result<String, CaError> {
         if let Some(nonce) = self.nonces.take(Instant::now()) {
             return Ok(nonce);
         }
-        let reply = repeated(|| send(self.client.head(new_nonce.clone()))).await?;
+        let reply = repeated(|| self.send(self.client.head(new_nonce.clone()))).await?;
         let nonce = reply.nonce();
         reply.refused_or_not()?;
         nonce.ok_or_else(|| CaError::malformed("there is no nonce where there should be one"))
     }
 
     async fn read(&self, url: &Url) -> Result<Reply, CaError> {
-        let reply = repeated(|| send(self.client.get(url.clone()))).await?;
+        let reply = repeated(|| self.send(self.client.get(url.clone()))).await?;
         self.keep(reply.nonce());
         Ok(reply)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Reply, Failed> {
+        let mut response = request.timeout(self.patience).send().await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(CaError::malformed(format!("more than {MAX_BODY} bytes")).into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply {
+            url: response.url().clone(),
+            status: response.status().as_u16(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
     }
 
     fn keep(&self, nonce: Option<String>) {
@@ -234,33 +262,12 @@ impl Reply {
     }
 }
 
-async fn in_time<T>(question: impl Future<Output = Result<T, CaError>>) -> Result<T, CaError> {
-    timeout(QUESTION, question).await.unwrap_or(Err(CaError::Timeout))
-}
-
 /// A connection that is kept may be closed by the CA in the moment in which it is used.
 async fn repeated<F: Future<Output = Result<Reply, Failed>>>(send: impl Fn() -> F) -> Result<Reply, CaError> {
     match send().await {
         Err(Failed::Broken(_)) => Ok(send().await?),
         other => Ok(other?),
     }
-}
-
-async fn send(request: RequestBuilder) -> Result<Reply, Failed> {
-    let mut response = request.send().await?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(CaError::malformed(format!("more than {MAX_BODY} bytes")).into());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Reply {
-        url: response.url().clone(),
-        status: response.status().as_u16(),
-        headers: std::mem::take(response.headers_mut()),
-        body,
-    })
 }
 
 fn tls(extra: &[CertificateDer<'static>]) -> Result<ClientConfig, CaSetupError> {

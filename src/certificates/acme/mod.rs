@@ -11,7 +11,7 @@ mod renewal_info;
 mod retry_after;
 mod session;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -77,6 +77,13 @@ impl Ca {
             exchange: Exchange::new(&roots)?,
             directory: Cached::default(),
         })
+    }
+
+    /// How long it may take for one request, 30 seconds otherwise. A question takes twice that at most.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        let exchange = self.exchange.with_patience(patience);
+        Self { exchange, ..self }
     }
 
     /// What everything of this CA is stored under.

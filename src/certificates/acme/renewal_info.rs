@@ -64,3 +64,35 @@ pub fn read(reply: &Reply) -> Result<RenewalInfo, CaError> {
         retry_after: reply.retry_after(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+    use super::*;
+
+    /// RFC 9773, appendix A: its serial number begins with a zero that belongs to it.
+    const EXAMPLE: &[u8] = b"-----BEGIN CERTIFICATE-----
+MIIBQzCB66ADAgECAgUAh2VDITAKBggqhkjOPQQDAjAVMRMwEQYDVQQDEwpFeGFt
+cGxlIENBMCIYDzAwMDEwMTAxMDAwMDAwWhgPMDAwMTAxMDEwMDAwMDBaMBYxFDAS
+BgNVBAMTC2V4YW1wbGUuY29tMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEeBZu
+7cbpAYNXZLbbh8rNIzuOoqOOtmxA1v7cRm//AwyMwWxyHz4zfwmBhcSrf47NUAFf
+qzLQ2PPQxdTXREYEnKMjMCEwHwYDVR0jBBgwFoAUaYhba4dGQEHhs3uEe6CuLN4B
+yNQwCgYIKoZIzj0EAwIDRwAwRAIge09+S5TZAlw5tgtiVvuERV6cT4mfutXIlwTb
++FYN/8oCIClDsqBklhB9KAelFiYt9+6FDj3z4KGVelYM5MdsO3pK
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn a_certificate_is_named_as_in_the_rfc() {
+        let leaf = CertificateDer::from_pem_slice(EXAMPLE).unwrap();
+        assert_eq!(
+            certificate_id(&leaf).as_deref(),
+            Some("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE")
+        );
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let own = rcgen::CertificateParams::default().self_signed(&pair).unwrap();
+        assert_eq!(certificate_id(own.der()), None);
+        assert_eq!(certificate_id(b"no certificate"), None);
+    }
+}

@@ -15,8 +15,10 @@ use super::{
 };
 
 /// RFC 8555 §7.1.2.1 lets a CA cut the list into pages.
-const PAGES: usize = 20;
+const PAGES: usize = 100;
 const ORDERS: usize = 5_000;
+/// How many of the latest are looked at for one.
+const LOOKED_AT: usize = 50;
 /// Of a challenge: RFC 8555 §8.1 wants 22 characters at least.
 const TOKEN: usize = 256;
 
@@ -62,7 +64,13 @@ impl Authorization {
 }
 
 impl Session<'_> {
-    /// Never asked twice: if the answer is lost, [`Self::orders`] tells whether there is one.
+    /// The library's, which makes the answers to challenges (`http_01`, `tls_alpn_01`).
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Never asked twice: if the answer is lost, [`Self::unfinished`] tells whether there is one.
     pub async fn new_order(&self, new: &NewOrder<'_>) -> Result<Placed, CaError> {
         let directory = self.ca.directory().await?;
         if new.profile.is_some() && directory.offers.profiles.is_empty() {
@@ -133,6 +141,21 @@ impl Session<'_> {
         Ok(orders)
     }
 
+    /// The order for `hostname` that was placed and not finalized, if the CA keeps a list: what became of a
+    /// [`Self::new_order`] whose answer was lost.
+    pub async fn unfinished(&self, hostname: &str) -> Result<Option<Placed>, CaError> {
+        for url in self.orders().await?.into_iter().rev().take(LOOKED_AT) {
+            let reply = self.read(&address::parse(&url)?).await?;
+            let order = order_of(&reply)?;
+            let Identifiers { identifiers } = reply.json("the order")?;
+            let is_for_it = matches!(identifiers.as_slice(), [Identifier::Dns(name)] if name == hostname);
+            if is_for_it && matches!(order.status, OrderStatus::Pending | OrderStatus::Ready) {
+                return Ok(Some(Placed { url, order }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Afterwards it is revoked, whether by this or before. `reason` is a code of RFC 5280 §5.3.1.
     pub async fn revoke(&self, certificate_der: &[u8], reason: Option<u8>) -> Result<(), CaError> {
         let directory = self.ca.directory().await?;
@@ -185,6 +208,12 @@ struct AccountObject {
 #[derive(Deserialize)]
 struct OrdersList {
     orders: Vec<String>,
+}
+
+/// What the library leaves out of an order.
+#[derive(Deserialize)]
+struct Identifiers {
+    identifiers: Vec<Identifier>,
 }
 
 /// What the library leaves out of a challenge.
