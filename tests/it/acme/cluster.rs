@@ -1,5 +1,5 @@
 //! Several `signpost serve` on one database, with one secret key, behind one load balancer, and the CA that they ask.
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rustix::process::Signal;
 use rustls::{
@@ -10,9 +10,10 @@ use rustls::{
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio_rustls::rustls;
+use tokio::net::TcpStream;
+use tokio_rustls::{client::TlsStream, rustls};
 
-use super::{balancer::Balancer, names::Names};
+use super::{balancer::Balancer, names::Names, rig};
 use crate::{
     app::{Msp, TENANT},
     binary::{Machine, Serving},
@@ -37,7 +38,7 @@ pub struct Cluster {
     pub nodes: Vec<Option<Serving>>,
     organisation: Value,
     /// The secret key that all share.
-    _keys: TestDir,
+    keys: Arc<TestDir>,
 }
 
 impl World {
@@ -56,7 +57,20 @@ impl World {
 impl Cluster {
     /// With this many nodes, none of them started, which are to ask this CA.
     pub fn new(world: &World, pool: &PgPool, directory: &str, nodes: usize) -> Self {
-        let keys = TestDir::new();
+        let mut cluster = Self::with_keys(world, pool, directory, nodes, Arc::new(TestDir::new()));
+        cluster.organisation = cluster.machines[0].create_organisation("Acme IT");
+        cluster
+    }
+
+    /// More nodes on the same database, in another world and with another CA.
+    pub fn beside(&self, world: &World, pool: &PgPool, directory: &str, nodes: usize) -> Self {
+        Self {
+            organisation: self.organisation.clone(),
+            ..Self::with_keys(world, pool, directory, nodes, self.keys.clone())
+        }
+    }
+
+    fn with_keys(world: &World, pool: &PgPool, directory: &str, nodes: usize, keys: Arc<TestDir>) -> Self {
         let key_file = keys.path().join("secret.key");
         let machine = |_| {
             let mut machine = Machine::new(pool);
@@ -79,12 +93,11 @@ impl Cluster {
             machine
         };
         let machines: Vec<_> = (0..nodes).map(machine).collect();
-        let organisation = machines[0].create_organisation("Acme IT");
         Self {
             nodes: machines.iter().map(|_| None).collect(),
             machines,
-            organisation,
-            _keys: keys,
+            organisation: Value::Null,
+            keys,
         }
     }
 
@@ -175,31 +188,50 @@ impl Cluster {
         self.running().flat_map(|node| node.output.lines()).collect()
     }
 
+    pub fn key_file(&self) -> PathBuf {
+        self.keys.path().join("secret.key")
+    }
+
     pub fn state_dirs(&self) -> Vec<PathBuf> {
         self.machines.iter().map(Machine::state_dir).collect()
     }
 }
 
-/// The certificate that a server shows for `hostname`, whoever signed it; nothing if it refuses the handshake.
+/// A connection for `hostname`, whoever signed its certificate.
+pub async fn connect(address: SocketAddr, hostname: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    tls::handshake(address, hostname, anybody()).await
+}
+
+/// The certificate that a server shows for `hostname`; nothing if it refuses the handshake.
 pub async fn leaf(address: SocketAddr, hostname: &str) -> Option<CertificateDer<'static>> {
-    let stream = tls::handshake(address, hostname, anybody()).await.ok()?;
+    let stream = connect(address, hostname).await.ok()?;
     let chain = stream.get_ref().1.peer_certificates()?;
     Some(chain[0].clone().into_owned())
 }
 
-/// Whether each server shows a certificate for each of these.
-pub async fn all_shown(servers: &[SocketAddr], hostnames: &[String]) -> bool {
-    for server in servers {
-        for hostname in hostnames {
-            if leaf(*server, hostname).await.is_none() {
-                return false;
+/// Waits until each of the servers shows a certificate for each of these, and returns how long that took.
+#[track_caller]
+pub fn shown(servers: Vec<SocketAddr>, hostnames: &[String], seconds: u64) -> impl Future<Output = Duration> {
+    let pairs = hostnames
+        .iter()
+        .flat_map(|hostname| servers.iter().map(|server| (*server, hostname.clone())));
+    let left = Arc::new(tokio::sync::Mutex::new(pairs.collect::<Vec<_>>()));
+    rig::within(seconds, "every certificate is shown by every node", move || {
+        let left = left.clone();
+        async move {
+            let mut left = left.lock().await;
+            while let Some((server, hostname)) = left.last() {
+                if leaf(*server, hostname).await.is_none() {
+                    break;
+                }
+                left.pop();
             }
+            left.is_empty()
         }
-    }
-    true
+    })
 }
 
-/// `bench-000.test`, `bench-001.test`, …
+/// `contoso-000.test`, `contoso-001.test`, …
 pub fn hostnames(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}-{number:03}.test")).collect()
 }
