@@ -85,6 +85,12 @@ impl Resolver {
         self.certificates.pin().retain(|hostname, _| keep(hostname));
     }
 
+    /// The same, our own hosts among them.
+    #[must_use]
+    pub fn shows(&self, hostname: &str) -> bool {
+        self.find(hostname).is_some()
+    }
+
     #[must_use]
     pub fn has(&self, hostname: &str) -> bool {
         self.certificates.pin().contains_key(hostname)

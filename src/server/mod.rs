@@ -104,7 +104,10 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let api = web::Data::new(api);
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
     let Serving {
-        discovery, resolver, ..
+        discovery,
+        resolver,
+        issuer,
+        ..
     } = serving;
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
@@ -168,6 +171,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         addresses,
         discovery,
         resolver,
+        issuer,
     })
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::{Addresses, Installation, own};
 use crate::{
-    certificates::resolver::Resolver,
+    certificates::{Issuer, resolver::Resolver},
     config::Settings,
     discovery::handler::Discovery,
     request_log::{shipper::Shipper, spool::Spool},
@@ -38,6 +38,7 @@ pub struct Running {
     pub addresses: Addresses,
     pub(super) discovery: Arc<Discovery>,
     pub(super) resolver: Arc<Resolver>,
+    pub(super) issuer: Arc<Issuer>,
 }
 
 /// Ends the spool's thread also when a start fails half-way: the runtime waits for that thread.
@@ -65,6 +66,18 @@ impl Running {
     #[must_use]
     pub fn keyring(&self) -> Arc<Keyring> {
         self.installation.keyring.clone()
+    }
+
+    /// Whether handshakes for `hostname` get a certificate, also for a host of our own.
+    #[must_use]
+    pub fn shows(&self, hostname: &str) -> bool {
+        self.resolver.shows(hostname)
+    }
+
+    /// Who signs the certificates.
+    #[must_use]
+    pub fn issuer(&self) -> Arc<Issuer> {
+        self.issuer.clone()
     }
 
     /// Whether devices get an answer for `hostname`, also over TLS.

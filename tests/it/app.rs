@@ -184,6 +184,11 @@ impl TestApp {
 
     /// Takes the operator's word for a domain, and waits until it is served with its certificate.
     pub async fn verify(&self, hostname: &str) {
+        self.take_word(hostname).await;
+        eventually(|| async { self.running.serves(hostname) }).await;
+    }
+
+    pub async fn take_word(&self, hostname: &str) {
         let mut tx = self.pool.begin().await.unwrap();
         domains::verify(
             &mut tx,
@@ -195,7 +200,6 @@ impl TestApp {
         .await
         .unwrap();
         tx.commit().await.unwrap();
-        eventually(|| async { self.running.serves(hostname) }).await;
     }
 
     pub async fn suspend(&self, msp: &Msp) {
@@ -237,15 +241,25 @@ impl TestApp {
 impl Msp {
     /// Whoever holds `token`, at the server that listens on `http`.
     pub fn at(http: SocketAddr, organisation_id: uuid::Uuid, token: &str) -> Self {
-        let client = reqwest::Client::builder()
-            .resolve("portal.signpost.test", http)
-            .build()
-            .unwrap();
+        let client = reqwest::Client::builder().resolve("portal.signpost.test", http);
+        let base = format!("http://portal.signpost.test:{}/api/v1", http.port());
         Self {
             organisation_id,
             token: token.to_owned(),
-            base: format!("http://portal.signpost.test:{}/api/v1", http.port()),
-            client,
+            base,
+            client: client.build().unwrap(),
+        }
+    }
+
+    /// The same over TLS, whoever signed the portal's certificate.
+    pub fn over_tls(https: SocketAddr, organisation_id: uuid::Uuid, token: &str) -> Self {
+        let client = reqwest::Client::builder().resolve("portal.signpost.test", https);
+        let base = format!("https://portal.signpost.test:{}/api/v1", https.port());
+        Self {
+            organisation_id,
+            token: token.to_owned(),
+            base,
+            client: client.tls_danger_accept_invalid_certs(true).build().unwrap(),
         }
     }
 

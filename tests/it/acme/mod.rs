@@ -18,4 +18,5 @@ mod resuming;
 mod rig;
 mod secrets;
 mod separation;
+mod story;
 mod stranger;
