@@ -3,3 +3,4 @@ mod client;
 mod fake_ca;
 mod hostile_ca;
 mod pebble_for_client;
+mod real_ca;
