@@ -11,10 +11,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::{
-    CaError, address,
-    exchange::{Exchange, Reply},
-};
+use super::{CaError, address, exchange::Exchange, reply::Reply};
 use crate::input::plain;
 
 /// CAs rarely change their directory, and no restart should be needed when they do.

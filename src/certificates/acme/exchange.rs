@@ -5,23 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{
-    RequestBuilder, header,
-    header::{HeaderMap, HeaderName},
-    redirect,
-};
+use reqwest::{RequestBuilder, header, redirect};
 use rustls::{ClientConfig, pki_types::CertificateDer};
-use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use url::Url;
 
 use super::{
-    CaError, CaSetupError, Problem, address,
+    CaError, CaSetupError,
     jws::{self, Signer},
-    nonces::{self, Nonces},
-    retry_after,
+    nonces::Nonces,
+    reply::Reply,
 };
-use crate::{clock, input::plain};
+use crate::input::plain;
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// One request, from the connection to the last byte of the answer.
@@ -36,7 +31,6 @@ const MAX_BODY: usize = 256 * 1024;
 const MAX_BAD_NONCES: u32 = 5;
 
 const AGENT: &str = concat!("signpost/", env!("CARGO_PKG_VERSION"), " reqwest");
-const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
 /// The TLS connections to one CA and its nonces.
 pub struct Exchange {
@@ -61,14 +55,6 @@ pub enum IfBroken {
     AskAgain,
     /// It could be done twice, or be refused the second time: whoever asked must see what has become of it.
     Fail,
-}
-
-/// An answer that does not refuse.
-pub struct Reply {
-    url: Url,
-    status: u16,
-    headers: HeaderMap,
-    pub body: Vec<u8>,
 }
 
 /// Why there is no answer.
@@ -182,82 +168,12 @@ impl Exchange {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply {
-            url: response.url().clone(),
-            status: response.status().as_u16(),
-            headers: std::mem::take(response.headers_mut()),
-            body,
-        })
+        Ok(Reply::new(&mut response, body))
     }
 
     fn keep(&self, nonce: Option<String>) {
         if let Some(nonce) = nonce {
             self.nonces.put(nonce, Instant::now());
-        }
-    }
-}
-
-impl Reply {
-    /// `what` is expected.
-    pub fn json<T: DeserializeOwned>(&self, what: &str) -> Result<T, CaError> {
-        serde_json::from_slice(&self.body).map_err(|error| match self.content_type() {
-            kind if kind.contains("json") => CaError::malformed(format!("{what}: {error}")),
-            kind => CaError::malformed(format!("{what} is of the type {}", plain(kind, 60))),
-        })
-    }
-
-    pub fn location(&self) -> Result<Url, CaError> {
-        let text = self.header(header::LOCATION);
-        let url = text.ok_or_else(|| CaError::malformed("it does not say where what it made is"))?;
-        self.absolute(url)
-    }
-
-    /// Where the list goes on (RFC 8288).
-    pub fn next(&self) -> Option<Result<Url, CaError>> {
-        let links = self.headers.get_all(header::LINK).iter();
-        let next = links
-            .filter_map(|link| link.to_str().ok())
-            .flat_map(|links| links.split(','))
-            .find_map(|link| {
-                let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-                let is_next = |parameter: &str| matches!(parameter.trim(), "rel=\"next\"" | "rel=next");
-                parameters.split(';').any(is_next).then_some(target)
-            });
-        next.map(|target| self.absolute(target))
-    }
-
-    pub fn retry_after(&self) -> Option<Duration> {
-        retry_after::parse(self.header(header::RETRY_AFTER)?, clock::now())
-    }
-
-    fn refused_or_not(self) -> Result<Self, CaError> {
-        match self.status {
-            200..=299 if !self.content_type().starts_with("application/problem+json") => Ok(self),
-            300..=399 => Err(CaError::malformed(format!("status {}", self.status))),
-            _ => {
-                let retry_at = self.retry_after().map(|wait| clock::now() + wait);
-                let problem = Problem::of_answer(self.status, &self.body, retry_at);
-                Err(CaError::Refused(problem))
-            }
-        }
-    }
-
-    fn nonce(&self) -> Option<String> {
-        nonces::parse(self.header(REPLAY_NONCE)?)
-    }
-
-    fn content_type(&self) -> &str {
-        self.header(header::CONTENT_TYPE).unwrap_or("")
-    }
-
-    fn header(&self, name: HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    fn absolute(&self, text: &str) -> Result<Url, CaError> {
-        match self.url.join(text) {
-            Ok(url) => address::parse(url.as_str()),
-            Err(_) => address::parse(text),
         }
     }
 }

@@ -8,6 +8,7 @@ mod jws;
 mod nonces;
 mod problem;
 mod renewal_info;
+mod reply;
 mod retry_after;
 mod session;
 
@@ -20,8 +21,9 @@ use serde_json::json;
 use url::Url;
 
 use directory::{Cached, Directory};
-use exchange::{Exchange, IfBroken, Question, Reply};
+use exchange::{Exchange, IfBroken, Question};
 use jws::Signer;
+use reply::Reply;
 
 pub use directory::Offers;
 pub use problem::{CaError, Problem};

@@ -9,7 +9,7 @@ use x509_parser::{
     prelude::{FromDer, X509Certificate},
 };
 
-use super::{CaError, address, exchange::Reply};
+use super::{CaError, address, reply::Reply};
 
 /// A window in which the CA would like the certificate to be renewed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use url::Url;
 
 use super::{
     Ca, CaError, Problem, address, chain,
-    exchange::{IfBroken, Question, Reply},
+    exchange::{IfBroken, Question},
     jws::Signer,
     problem,
+    reply::Reply,
 };
 
 /// RFC 8555 §7.1.2.1 lets a CA cut the list into pages.

@@ -15,10 +15,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{
-    fake_ca::{Behaviour, FakeCa, Fault, Kind, RenewalInfo, Validation},
-    pebble_for_client::Pebble,
-};
+use super::fake_ca::{Behaviour, FakeCa, Fault, Kind, RenewalInfo, Validation};
 
 pub const HOST: &str = "mdm.contoso.example";
 
@@ -49,7 +46,7 @@ impl Bench {
     }
 }
 
-fn nobody() -> NewAccount<'static> {
+pub fn nobody() -> NewAccount<'static> {
     NewAccount {
         contact: None,
         eab: None,
@@ -96,7 +93,7 @@ async fn settled(session: &Session<'_>, url: &str) -> Order {
 }
 
 /// From the order to the chain.
-async fn obtain(session: &Session<'_>, new: &NewOrder<'_>) -> Result<Vec<Vec<u8>>, CaError> {
+pub async fn obtain(session: &Session<'_>, new: &NewOrder<'_>) -> Result<Vec<Vec<u8>>, CaError> {
     let Placed { url, order } = session.new_order(new).await?;
     ask_for_validation(session, &order).await;
     let ready = settled(session, &url).await;
@@ -105,32 +102,6 @@ async fn obtain(session: &Session<'_>, new: &NewOrder<'_>) -> Result<Vec<Vec<u8>
         OrderStatus::Valid { certificate } => session.certificate(&certificate).await,
         status => panic!("{}: {status:?}", new.hostname),
     }
-}
-
-#[tokio::test]
-async fn of_sixty_orders_at_pebble_with_its_moods_none_fails() {
-    let pebble = Pebble::start(&[("PEBBLE_VA_ALWAYS_VALID", "1")]);
-    let ca = pebble.ca();
-    let key = Account::generate_key_pair();
-    let url = ca.new_account(&key, &nobody()).await.unwrap();
-    let session = ca.account(&key, &url).unwrap();
-    let before = pebble.requests();
-    let hostnames: Vec<_> = (0..60).map(|n| format!("host{n}.signpost.example")).collect();
-    let new: Vec<_> = hostnames.iter().map(|hostname| order(hostname)).collect();
-    let chains = join_all(new.iter().map(|new| obtain(&session, new))).await;
-    assert!(
-        chains.iter().all(|chain| chain.as_ref().unwrap().len() == 2),
-        "{chains:?}"
-    );
-    let requests = pebble.requests() - before;
-    eprintln!("{requests} requests for 60 certificates");
-    assert!(requests < 60 * 17, "{requests} requests for 60 certificates");
-    // Three a page.
-    assert_eq!(session.orders().await.unwrap().len(), 60);
-    session.revoke(&chains[0].as_ref().unwrap()[0], Some(4)).await.unwrap();
-    session.revoke(&chains[0].as_ref().unwrap()[0], Some(4)).await.unwrap();
-    // A key has one account.
-    assert_eq!(ca.new_account(&key, &nobody()).await.unwrap(), url);
 }
 
 #[tokio::test]

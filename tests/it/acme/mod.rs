@@ -13,6 +13,7 @@ mod names;
 mod outages;
 mod pebble;
 mod pebble_for_client;
+mod real_ca;
 mod renewing;
 mod resuming;
 mod rig;

@@ -5,7 +5,7 @@ use serde_json::json;
 use signpost::certificates::acme::Ca;
 
 use crate::{
-    faults::pki::{Kind, Pki},
+    faults::pki::{Files, Kind, Pki},
     process::{Process, TestDir, free_port, start_on_a_free_port},
 };
 
@@ -53,14 +53,32 @@ impl Pebble {
     }
 
     pub fn ca(&self) -> Ca {
-        let directory = format!("https://localhost:{}/dir", self.port).parse().unwrap();
+        self.ca_at(self.port)
+    }
+
+    /// Behind another server on this machine.
+    pub fn ca_at(&self, port: u16) -> Ca {
+        let directory = format!("https://localhost:{port}/dir").parse().unwrap();
         let root = std::fs::read(self.pki.root()).unwrap();
         Ca::new(directory, Some(&root)).unwrap()
     }
 
+    pub fn address(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// For `localhost`.
+    pub fn certificate(&self) -> Files {
+        self.pki.issue(&["localhost"], Kind::Good)
+    }
+
+    pub fn said(&self) -> String {
+        self.process.as_ref().map(Process::said).unwrap_or_default()
+    }
+
     /// How many requests it has seen.
     pub fn requests(&self) -> usize {
-        let said = self.process.as_ref().map(Process::said).unwrap_or_default();
+        let said = self.said();
         let is_request = |line: &&str| ["GET /", "POST /", "HEAD /"].iter().any(|method| line.contains(method));
         said.lines().filter(is_request).count()
     }
