@@ -74,6 +74,11 @@ const JOBS: &[Job] = &[
         every: Duration::from_secs(3600),
         run: |db, now| Box::pin(delete_old_orders(db, now)),
     },
+    Job {
+        name: "served certificates: forget nodes that are no more",
+        every: Duration::from_secs(600),
+        run: |db, _| Box::pin(forget_dead_nodes(db)),
+    },
 ];
 
 /// Starts every job. A job that fails is a warning, and is tried again at its next time.
@@ -136,6 +141,10 @@ async fn delete_expired_challenges(db: &mut PgConnection, now: DateTime<Utc>) ->
 
 async fn delete_old_orders(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     certificates::orders::store::delete_old(db, now).await.map(drop)
+}
+
+async fn forget_dead_nodes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    certificates::served::store::delete_of_the_dead(db).await.map(drop)
 }
 
 /// Looks at every domain that is due, at most [`checks::AT_ONCE`] at once: one that hangs keeps one place, and one

@@ -9,7 +9,11 @@ use prometheus::{Registry, TextEncoder};
 use sqlx::PgPool;
 
 use crate::{
-    certificates::{resolver::Resolver, standing::Board},
+    certificates::{
+        resolver::Resolver,
+        served::{Served, State},
+        standing::Board,
+    },
     discovery::handler::Discovery,
     request_log::{shipper::Shipper, spool::Spool},
     telemetry::{Gauges, catch_up},
@@ -25,6 +29,7 @@ pub struct Ops {
     pub is_filled: Arc<AtomicBool>,
     pub discovery: Arc<Discovery>,
     pub resolver: Arc<Resolver>,
+    pub served: Arc<Served>,
     pub spool: Arc<Spool>,
     pub shipper: Arc<Shipper>,
     pub board: Arc<Board>,
@@ -83,6 +88,7 @@ impl Ops {
             .with_label_values(&["expired"])
             .set(gauge(certificates.expired));
         self.look_at_certificates();
+        self.look_at_served();
         let (size, idle) = self.pools.iter().fold((0, 0), |(size, idle), pool| {
             (size + u64::from(pool.size()), idle + pool.num_idle() as u64)
         });
@@ -119,5 +125,18 @@ impl Ops {
         }
         self.gauges.acme_orders_left.set(standing.orders_left.unwrap_or(-1));
         self.gauges.acme_paused.set(i64::from(standing.is_paused));
+    }
+
+    fn look_at_served(&self) {
+        let counts = self.served.counts();
+        for state in State::ALL {
+            let count = i64::try_from(counts.of(state)).unwrap_or(i64::MAX);
+            let gauge = &self.gauges.certificates_served;
+            gauge.with_label_values(&[state.as_str()]).set(count);
+        }
+        if let Some(not_after) = counts.soonest_not_after {
+            let seconds = (not_after - crate::clock::now()).num_seconds();
+            self.gauges.certificate_soonest_expiry.set(seconds);
+        }
     }
 }

@@ -59,6 +59,8 @@ pub struct Gauges {
     pub certificates: IntGaugeVec,
     pub certificates_left: IntGaugeVec,
     pub certificates_waiting: IntGaugeVec,
+    pub certificates_served: IntGaugeVec,
+    pub certificate_soonest_expiry: IntGauge,
     pub acme_orders_left: IntGauge,
     pub acme_paused: IntGauge,
     pub pool_connections: IntGaugeVec,
@@ -107,6 +109,14 @@ impl Gauges {
             certificates_waiting: by_state(
                 "signpost_certificates_waiting",
                 "Hostnames that wait for a certificate, by state.",
+            )?,
+            certificates_served: by_state(
+                "signpost_certificates_served",
+                "Names by what a handshake with this node showed when it was last looked at.",
+            )?,
+            certificate_soonest_expiry: gauge(
+                "signpost_certificate_soonest_expiry_seconds",
+                "Seconds until the first of the certificates ends that handshakes with this node showed; negative once it has.",
             )?,
             acme_orders_left: gauge(
                 "signpost_acme_orders_left",

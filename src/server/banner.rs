@@ -1,7 +1,9 @@
 //! What `signpost serve --demo` prints: where everything is, and lines that work when they are pasted.
-use std::net::SocketAddr;
 
-use super::{Addresses, ca_file, names::portal_url};
+use super::{
+    Addresses, ca_file,
+    names::{portal_url, reachable},
+};
 use crate::{accounts::token::TokenText, config::Settings, demo, discovery::handler::WELL_KNOWN};
 
 #[must_use]
@@ -32,13 +34,4 @@ Ctrl-C stops it.
         https_ip = https.ip(),
         ca = ca.display(),
     )
-}
-
-/// Whoever listens everywhere is reached on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], v6.port())),
-        other => other,
-    }
 }

@@ -7,6 +7,7 @@ mod issuing;
 mod listeners;
 mod managing;
 mod names;
+mod node;
 mod outside;
 mod running;
 mod serving;
@@ -24,12 +25,11 @@ use anyhow::{Context, Result};
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use challenging::Challenging;
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
 pub use names::own;
+use node::{Looks, Member};
 pub use running::Running;
 use running::StopOnDrop;
 use serving::Serving;
@@ -94,7 +94,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let mut publisher = Publisher::new(pool.clone(), targets, snapshot, wanted.clone());
     let is_filled = publisher.is_filled();
     fill(&mut publisher, installation.is_database_there).await?;
-    let challenging = Challenging::new(settings, &installation, Uuid::now_v7()).await;
+    let node = Member::join(settings, &installation).await;
 
     let spool =
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
@@ -103,6 +103,11 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
     let api = web::Data::new(api);
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
+    let looks = Looks {
+        names: serving.names(),
+        https: addresses.https,
+        ready: ready.clone(),
+    };
     let Serving {
         discovery,
         resolver,
@@ -116,6 +121,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         is_filled,
         discovery: discovery.clone(),
         resolver: resolver.clone(),
+        served: node.served.clone(),
         spool: spool.clone(),
         shipper: shipper.clone(),
         board: obtainer.board.clone(),
@@ -125,18 +131,16 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         discovery: discovery.clone(),
         portal_host: settings.portal_host.as_str().into(),
         edge_host: settings.edge_host.as_str().into(),
-        validation: challenging.as_ref().map(Challenging::validation),
+        validation: node.validation(),
     };
-    let challenges = challenging.as_ref().and_then(Challenging::in_handshakes);
+    let challenges = node.challenges();
     let mut tasks = Tasks::default();
     let stop = StopOnDrop(spool.clone());
     let spool_thread = tokio::task::spawn_blocking({
         let (spool, queue) = (spool.clone(), discovery.queue.clone());
         move || spool.run(&queue)
     });
-    if let Some(challenging) = challenging {
-        challenging.start(&mut tasks);
-    }
+    node.start(settings, looks, &mut tasks)?;
     tasks.spawn("publisher", publisher.run(tasks.cancel()));
     issuing::start(&mut tasks, obtainer);
     tasks.spawn(

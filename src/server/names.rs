@@ -1,4 +1,6 @@
 //! Our own names, and the addresses made of them.
+use std::net::SocketAddr;
+
 use super::Addresses;
 use crate::{
     config::{Certificates, Settings},
@@ -23,5 +25,15 @@ pub fn portal_url(settings: &Settings, addresses: &Addresses) -> String {
         (Certificates::Internal, port, _) => format!("http://{host}:{port}"),
         (Certificates::Acme, _, 443) => format!("https://{host}"),
         (Certificates::Acme, _, port) => format!("https://{host}:{port}"),
+    }
+}
+
+/// Whoever listens everywhere is reached on loopback.
+#[must_use]
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], v6.port())),
+        other => other,
     }
 }

@@ -20,10 +20,9 @@ pub struct Outside {
 impl Outside {
     /// `issuer`: whose certificates count.
     pub fn new(settings: &Settings, issuer: &str) -> Result<Self> {
-        let ports = vec![settings.public_http_port, settings.public_https_port];
         Ok(Self {
             dns: Dns::new(&settings.dns_servers)?,
-            outbound: Outbound::new(settings.outbound_allow.clone(), ports),
+            outbound: outbound(settings),
             expected: Expected {
                 addresses: settings.edge_addresses.clone(),
                 edge_host: settings.edge_host.to_string(),
@@ -36,4 +35,9 @@ impl Outside {
             },
         })
     }
+}
+
+pub fn outbound(settings: &Settings) -> Outbound {
+    let ports = vec![settings.public_http_port, settings.public_https_port];
+    Outbound::new(settings.outbound_allow.clone(), ports)
 }

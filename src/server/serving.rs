@@ -6,7 +6,7 @@ use prometheus::Registry;
 use sqlx::PgPool;
 
 use crate::{
-    certificates::{Issuer, obtain::Obtainer, resolver::Resolver, turns::Eligible, wanted::Wanted},
+    certificates::{Issuer, obtain::Obtainer, resolver::Resolver, served::Names, turns::Eligible, wanted::Wanted},
     config::Settings,
     discovery::{directory::Directory, handler::Discovery, hit::Queue, metrics::Metrics},
     publisher::targets::Targets,
@@ -50,6 +50,14 @@ impl Serving {
             issuer: self.issuer.clone(),
             wanted,
             board: Arc::default(),
+        }
+    }
+
+    /// Whose certificates devices should see.
+    pub fn names(&self) -> Names {
+        Names {
+            issuer: self.issuer.name().to_owned(),
+            own_hosts: self.own_hosts.clone(),
         }
     }
 

@@ -16,7 +16,7 @@ use rustls_acme::acme::Account;
 use signpost::certificates::{
     challenges::{ChallengeType, Offer, seen_by_all, store},
     internal::InternalCa,
-    key_context,
+    key_context, nodes,
 };
 use sqlx::PgPool;
 use tokio::{
@@ -218,7 +218,7 @@ async fn a_ca_is_told_to_look_only_when_every_live_node_answers(pool: PgPool) {
             .unwrap();
     }
     assert!(!seen("first", Duration::from_millis(50)).await);
-    store::leave(&mut app.pool.acquire().await.unwrap(), silent)
+    nodes::store::leave(&mut app.pool.acquire().await.unwrap(), silent)
         .await
         .unwrap();
     assert!(seen("first", Duration::ZERO).await);

@@ -27,6 +27,7 @@ mod process;
 mod registry;
 mod request_log;
 mod requests;
+mod served;
 mod setups;
 mod share_links;
 mod smoke;

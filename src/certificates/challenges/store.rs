@@ -1,16 +1,10 @@
-//! Every statement on challenges, and on the nodes that answer them.
-//!
-//! Whether a node lives is told by the database's clock alone: nodes' clocks differ.
+//! Every statement on challenges, and on which nodes answer them.
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Offer;
-
-/// A node that was not seen for this long is not waited for.
-const LIVE_SECONDS: f64 = 15.0;
-/// One that was not seen for this long is forgotten.
-const DEAD_SECONDS: f64 = 600.0;
+use crate::certificates::nodes;
 
 /// A challenge as it is stored.
 #[derive(PartialEq, Eq)]
@@ -135,33 +129,10 @@ pub async fn is_seen_by_all(db: &mut PgConnection, hostname: &str, token: &str) 
             where n.seen_at > now() - make_interval(secs => $3)"#,
         hostname,
         token,
-        LIVE_SECONDS,
+        nodes::LIVE_SECONDS,
     )
     .fetch_one(db)
     .await
-}
-
-/// Says that the node lives, and forgets those that long don't.
-pub async fn beat(db: &mut PgConnection, node_id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "with dead as (
-             delete from nodes where seen_at < now() - make_interval(secs => $2) and node_id <> $1)
-         insert into nodes (node_id, started_at, seen_at) values ($1, now(), now())
-             on conflict (node_id) do update set seen_at = excluded.seen_at",
-        node_id,
-        DEAD_SECONDS,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// The node is about to end: nobody waits for it.
-pub async fn leave(db: &mut PgConnection, node_id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from nodes where node_id = $1", node_id)
-        .execute(db)
-        .await?;
-    Ok(())
 }
 
 /// The sealed key of the account at `issuer`, if there is one yet.

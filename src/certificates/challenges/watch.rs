@@ -1,4 +1,4 @@
-//! Keeps a node's [`Challenges`] as the database says, and tells the others that this node lives and what it answers.
+//! Keeps a node's [`Challenges`] as the database says, and tells the others what this node answers.
 //! NOTIFY is the hint, the table the truth: every look reads all that is unexpired. Decides nothing about orders.
 use std::{
     collections::{HashMap, HashSet},
@@ -7,7 +7,6 @@ use std::{
 };
 
 use sqlx::{PgConnection, PgPool, postgres::PgListener};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -22,11 +21,8 @@ use crate::sealed::Keyring;
 
 /// A challenge that no notification announced is answered after this at the latest.
 const POLL: Duration = Duration::from_secs(1);
-const BEAT: Duration = Duration::from_secs(5);
 /// A database that takes longer is away.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// When the process ends, others wait for it at most this long.
-const FAREWELL: Duration = Duration::from_millis(500);
 /// Challenges answered at a time. What is beyond waits for room: the oldest come first.
 const ROOM: u32 = 20_000;
 
@@ -38,7 +34,6 @@ pub struct Watcher {
     challenges: Arc<Challenges>,
     account: Option<Account>,
     known: HashMap<Place, Known>,
-    beaten_at: Option<Instant>,
     is_full: bool,
 }
 
@@ -83,12 +78,12 @@ impl Watcher {
             challenges,
             account: None,
             known: HashMap::new(),
-            beaten_at: None,
             is_full: false,
         }
     }
 
-    /// One look. First call it before the listeners open: a node that is asked must not be the one that knows nothing.
+    /// One look. First call it before the listeners open: a node that is asked must not be the one that knows nothing;
+    /// and after the node was said to live, so that nothing is offered between that it is not waited for.
     pub async fn look(&mut self) -> Result<(), sqlx::Error> {
         match tokio::time::timeout(PATIENCE, self.look_patiently()).await {
             Ok(result) => result,
@@ -99,11 +94,6 @@ impl Watcher {
     async fn look_patiently(&mut self) -> Result<(), sqlx::Error> {
         let pool = self.pool.clone();
         let mut db = pool.acquire().await?;
-        // Alive before anything is read: who offers a challenge after this waits for us, who offered one before is read.
-        if self.beaten_at.is_none_or(|at| at.elapsed() >= BEAT) {
-            store::beat(&mut db, self.node_id).await?;
-            self.beaten_at = Some(Instant::now());
-        }
         let rows = store::list(&mut db, &self.issuer, crate::clock::now(), i64::from(ROOM) + 1).await?;
         let was_full = std::mem::replace(&mut self.is_full, rows.len() > ROOM as usize);
         if self.is_full && !was_full {
@@ -220,7 +210,7 @@ impl Watcher {
         let mut is_away = false;
         loop {
             let looked = tokio::select! {
-                () = cancel.cancelled() => break,
+                () = cancel.cancelled() => return,
                 looked = self.listen_and_look(&mut listener) => looked,
             };
             match looked {
@@ -233,17 +223,11 @@ impl Watcher {
                 }
             }
             tokio::select! {
-                () = cancel.cancelled() => break,
+                () = cancel.cancelled() => return,
                 () = tokio::time::sleep(POLL) => {}
                 () = hint(&mut listener) => {}
             }
         }
-        // Whoever does not hear it waits until we are long unseen.
-        tokio::time::timeout(FAREWELL, self.leave()).await.ok();
-    }
-
-    async fn leave(&self) -> Result<(), sqlx::Error> {
-        store::leave(&mut *self.pool.acquire().await?, self.node_id).await
     }
 
     async fn listen_and_look(&mut self, listener: &mut Option<PgListener>) -> Result<(), sqlx::Error> {
