@@ -48,6 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domains",
             "frames",
             "hostname",
+            "keyring",
             "sealed",
             "vendors",
         ],
@@ -75,13 +76,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "ops",
-        &["certificates", "clock", "discovery", "request_log", "telemetry"],
+        &[
+            "certificates",
+            "clock",
+            "discovery",
+            "request_log",
+            "rotation",
+            "telemetry",
+        ],
     ),
     // What puts the parts together.
     (
         "demo",
         &["accounts", "clock", "domains", "hostname", "sealed", "vendors"],
     ),
+    ("rotation", &["accounts", "api", "certificates", "keyring", "sealed"]),
     (
         "jobs",
         &[
@@ -92,6 +101,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domains",
             "publisher",
             "request_log",
+            "rotation",
             "tasks",
             "telemetry",
         ],
@@ -118,6 +128,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "probe",
             "publisher",
             "request_log",
+            "rotation",
             "sealed",
             "tasks",
             "telemetry",

@@ -39,10 +39,11 @@ use crate::{
     certificates::obtain::Obtainer,
     config::{Certificates, Settings},
     discovery::front_door::FrontDoor,
-    jobs,
+    jobs::{self, Means},
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot},
     request_log::{shipper::Shipper, spool::Spool},
+    rotation::Rotation,
     tasks::Tasks,
     telemetry::Gauges,
 };
@@ -108,6 +109,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
     let api = web::Data::new(managing::api(settings, &installation, &addresses, discovery.clone())?);
+    let rotation = Rotation::new(pool.clone(), installation.keyring.clone());
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
         registry,
@@ -117,6 +119,8 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         resolver: resolver.clone(),
         spool: spool.clone(),
         shipper: shipper.clone(),
+        left_to_seal: rotation.left.clone(),
+        needs_old_key: publisher.needs_old_key(),
         pools: [installation.postgres.pool().clone(), pool.clone()],
     };
     let door = FrontDoor {
@@ -146,14 +150,12 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         let obtain = jobs::obtain_certificates(obtainer, certificate_wanted, tasks.cancel());
         tasks.spawn("certificates", obtain);
     }
-    tasks.spawn(
-        "checks",
-        jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel()),
-    );
+    let look = jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel());
+    tasks.spawn("checks", look);
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
     tasks.spawn("rate limits", jobs::forget_callers(api.clone(), tasks.cancel()));
-    jobs::start(&mut tasks, &pool);
+    jobs::start(&mut tasks, Means { pool, rotation });
     let handles = listeners::open(
         sockets,
         Public {
