@@ -8,6 +8,8 @@ alter table certificate_leases
     add column due_at  timestamptz not null default now(),
     add column urgency smallint    not null default 1,
     add column failure jsonb,
+    -- Nothing was asked of the CA yet: it is tried again as soon as the hostname is seen pointing at us.
+    add column is_preflight boolean not null default false,
     alter column lease_until set default '-infinity',
     add constraint certificate_leases_urgency_known check (urgency between 0 and 2);
 create index certificate_leases_due_idx on certificate_leases (issuer, urgency, due_at);
@@ -20,6 +22,17 @@ alter table certificates
     add column suggestion_due_at  timestamptz,
     add column profile            text;
 create index certificates_suggestion_idx on certificates (issuer, suggestion_due_at);
+create index certificates_urgent_idx on certificates (issuer, urgent_at);
+-- What a CA suggests, or which secret key seals, changes nothing of what is served.
+drop trigger certificates_updated on certificates;
+create function log_certificate_change() returns trigger language plpgsql as $$
+begin
+    insert into directory_changes (hostname) values (new.hostname);
+    return null;
+end $$;
+create trigger certificates_updated after update on certificates
+    for each row when (old.certificate_id is distinct from new.certificate_id)
+    execute function log_certificate_change();
 
 -- One account for all nodes. The key is made first, and the CA makes one account a key (RFC 8555 §7.3.1);
 -- `url` is null until it has. The breaker stands here too: it is one for all nodes.

@@ -89,6 +89,8 @@ pub(crate) enum Code {
     SelfTestUnreached,
     BudgetSpent,
     CaPaused,
+    // Our own.
+    Internal,
 }
 
 impl Code {
@@ -122,6 +124,7 @@ impl Code {
             Self::SelfTestUnreached => "self_test_unreached",
             Self::BudgetSpent => "budget_spent",
             Self::CaPaused => "ca_paused",
+            Self::Internal => "internal",
         }
     }
 }

@@ -28,11 +28,12 @@ pub fn of(error: &CaError, hostname: &str, during: During, at: DateTime<Utc>) ->
         CaError::Timeout => (Code::CaTimeout, None),
         CaError::Malformed(_) => (Code::CaUnreadable, None),
         CaError::NotOffered(_) => (Code::NotOffered, None),
+        CaError::Unasked(_) => (Code::Internal, None),
         CaError::Refused(problem) => (code_of(problem, hostname, during), Some(decisive(problem))),
     };
     let why = match error {
         CaError::Unreachable(why) | CaError::Malformed(why) => shown(why, LONGEST_WORDS),
-        CaError::NotOffered(what) => shown(what, LONGEST_WORDS),
+        CaError::NotOffered(what) | CaError::Unasked(what) => shown(what, LONGEST_WORDS),
         CaError::Timeout | CaError::Refused(_) => String::new(),
     };
     let (message, remedy) = words(code, hostname, &why);
@@ -60,7 +61,11 @@ pub fn retry_at(error: &CaError) -> Option<DateTime<Utc>> {
             .iter()
             .map(|subproblem| subproblem.retry_at)
             .fold(problem.retry_at, Ord::max),
-        CaError::Unreachable(_) | CaError::Timeout | CaError::Malformed(_) | CaError::NotOffered(_) => None,
+        CaError::Unreachable(_)
+        | CaError::Timeout
+        | CaError::Malformed(_)
+        | CaError::NotOffered(_)
+        | CaError::Unasked(_) => None,
     }
 }
 
@@ -168,7 +173,7 @@ fn culprit(code: Code) -> Culprit {
         | Code::TermsChanged
         | Code::ContactRefused => Culprit::Account,
         Code::OrderLost | Code::ReplacementRefused => Culprit::Order,
-        Code::RequestRefused | Code::ProfileRefused | Code::NotOffered => Culprit::Us,
+        Code::RequestRefused | Code::ProfileRefused | Code::NotOffered | Code::Internal => Culprit::Us,
     }
 }
 
@@ -217,6 +222,7 @@ fn words(code: Code, hostname: &str, why: &str) -> (String, String) {
             format!("The certificate authority's answer can't be read: {why}"),
             "We go on trying. If it lasts, whoever runs Signpost should check SIGNPOST_ACME_DIRECTORY.".to_owned(),
         ),
+        Code::Internal => (format!("Something went wrong within Signpost: {why}"), GO_ON.to_owned()),
         Code::CaError => ("The certificate authority has trouble of its own.".to_owned(), GO_ON.to_owned()),
         Code::CaRateLimited | Code::CaPaused | Code::BudgetSpent => (
             "The certificate authority takes no more orders from us for a while.".to_owned(),
@@ -387,6 +393,7 @@ mod tests {
             (CaError::Timeout, "ca_timeout", Culprit::Ca),
             (CaError::Malformed("no JSON".into()), "ca_unreadable", Culprit::Ca),
             (CaError::NotOffered("profiles"), "not_offered", Culprit::Us),
+            (CaError::Unasked("no key"), "internal", Culprit::Us),
         ] {
             assert_eq!(judged(&error, NEW), (code.to_owned(), culprit));
         }
