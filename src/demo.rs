@@ -64,6 +64,8 @@ pub enum DemoError {
     Client(#[from] clients::ClientError),
     #[error(transparent)]
     Domain(#[from] DomainError),
+    #[error("the secret of the demo token has a wrong length")]
+    Seed,
     #[error("the demo could not be written")]
     Database(#[from] sqlx::Error),
 }
@@ -72,7 +74,7 @@ pub enum DemoError {
 pub async fn fill(pool: &PgPool, keyring: &Keyring, own: &OwnHosts) -> Result<TokenText, DemoError> {
     let operator = Operator::at_the_command_line();
     let mut tx = pool.begin().await?;
-    let text = TokenText::from_seed(keyring.derive("demo token"));
+    let text = token_text(&mut tx, keyring).await?;
     let organisation_id = match organisations::store::find_by_name(&mut tx, operator, ORGANISATION).await? {
         Some(id) => id,
         None => {
@@ -102,6 +104,14 @@ pub async fn fill(pool: &PgPool, keyring: &Keyring, own: &OwnHosts) -> Result<To
     }
     tx.commit().await?;
     Ok(text)
+}
+
+/// Follows from the first key that there ever was, and is kept beyond it: a new key changes no token.
+async fn token_text(db: &mut PgConnection, keyring: &Keyring) -> Result<TokenText, DemoError> {
+    const NAME: &str = "demo token";
+    let seed = organisations::store::find_or_insert_secret_as(db, keyring, NAME, &keyring.derive(NAME)).await?;
+    let seed = <[u8; 32]>::try_from(seed).map_err(|_| DemoError::Seed)?;
+    Ok(TokenText::from_seed(seed))
 }
 
 async fn register(

@@ -1,5 +1,5 @@
-//! The periodic jobs: what is done how often. Each is one transaction that may run on any node, and
-//! on several at once.
+//! The periodic jobs: what is done how often. Each may run on any node, and on several at once; all but the longest are
+//! one transaction.
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
@@ -19,6 +19,7 @@ use crate::{
         },
     },
     publisher, request_log,
+    rotation::Rotation,
     tasks::Tasks,
     telemetry,
 };
@@ -29,8 +30,21 @@ const AUDIT_KEPT: TimeDelta = TimeDelta::days(365);
 /// A node that was away for longer than half of this loads everything anew.
 const CHANGES_KEPT: TimeDelta = TimeDelta::hours(1);
 
-/// One run, in a transaction of its own.
-type Run = for<'c> fn(&'c mut PgConnection, DateTime<Utc>) -> BoxFuture<'c, Result<(), sqlx::Error>>;
+/// What a job may need.
+pub struct Means {
+    pub pool: PgPool,
+    pub rotation: Rotation,
+}
+
+type Doing<'c> = BoxFuture<'c, Result<(), sqlx::Error>>;
+
+#[derive(Clone, Copy)]
+enum Run {
+    /// In a transaction of its own.
+    Whole(for<'c> fn(&'c mut PgConnection, DateTime<Utc>) -> Doing<'c>),
+    /// In as many as it likes.
+    Piecemeal(for<'c> fn(&'c Means, DateTime<Utc>) -> Doing<'c>),
+}
 
 struct Job {
     name: &'static str,
@@ -42,69 +56,82 @@ const JOBS: &[Job] = &[
     Job {
         name: "request log: make partitions",
         every: Duration::from_secs(3600),
-        run: |db, now| Box::pin(make_partitions(db, now)),
+        run: Run::Whole(|db, now| Box::pin(make_partitions(db, now))),
     },
     Job {
         name: "request log: drop old days",
         every: Duration::from_secs(3600),
-        run: |db, now| Box::pin(drop_old_requests(db, now)),
+        run: Run::Whole(|db, now| Box::pin(drop_old_requests(db, now))),
     },
     Job {
         name: "audit: delete old events",
         every: Duration::from_secs(86_400),
-        run: |db, now| Box::pin(delete_old_audit_events(db, now)),
+        run: Run::Whole(|db, now| Box::pin(delete_old_audit_events(db, now))),
     },
     Job {
         name: "idempotency keys: delete old ones",
         every: Duration::from_secs(3600),
-        run: |db, now| Box::pin(delete_old_keys(db, now)),
+        run: Run::Whole(|db, now| Box::pin(delete_old_keys(db, now))),
     },
     Job {
         name: "directory changes: delete old ones",
         every: Duration::from_secs(600),
-        run: |db, now| Box::pin(prune_changes(db, now)),
+        run: Run::Whole(|db, now| Box::pin(prune_changes(db, now))),
+    },
+    Job {
+        name: "secret keys: seal anew",
+        // It says itself when there is something to look at.
+        every: Duration::from_secs(60),
+        run: Run::Piecemeal(|means, now| Box::pin(means.rotation.run(now))),
     },
     Job {
         name: "ACME challenges: delete expired ones",
         every: Duration::from_secs(600),
-        run: |db, now| Box::pin(delete_expired_challenges(db, now)),
+        run: Run::Whole(|db, now| Box::pin(delete_expired_challenges(db, now))),
     },
     Job {
         name: "ACME orders: delete old ones",
         every: Duration::from_secs(3600),
-        run: |db, now| Box::pin(delete_old_orders(db, now)),
+        run: Run::Whole(|db, now| Box::pin(delete_old_orders(db, now))),
     },
     Job {
         name: "served certificates: forget nodes that are no more",
         every: Duration::from_secs(600),
-        run: |db, _| Box::pin(forget_dead_nodes(db)),
+        run: Run::Whole(|db, _| Box::pin(forget_dead_nodes(db))),
     },
 ];
 
 /// Starts every job. A job that fails is a warning, and is tried again at its next time.
-pub fn start(tasks: &mut Tasks, pool: &PgPool) {
+pub fn start(tasks: &mut Tasks, means: Means) {
+    let means = Arc::new(means);
     for job in JOBS {
-        tasks.spawn(job.name, run(job, pool.clone(), tasks.cancel()));
+        tasks.spawn(job.name, run(job, means.clone(), tasks.cancel()));
     }
 }
 
-async fn run(job: &'static Job, pool: PgPool, cancel: CancellationToken) {
+async fn run(job: &'static Job, means: Arc<Means>, cancel: CancellationToken) {
     let mut ticks = tokio::time::interval(job.every);
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = run_once(job, &pool).await {
+        if let Err(error) = run_once(job, &means).await {
             tracing::warn!(job = job.name, %error, "a job failed");
         }
     }
 }
 
-async fn run_once(job: &Job, pool: &PgPool) -> Result<(), sqlx::Error> {
-    let mut tx = pool.begin().await?;
-    (job.run)(&mut tx, crate::clock::now()).await?;
-    tx.commit().await
+async fn run_once(job: &Job, means: &Means) -> Result<(), sqlx::Error> {
+    let now = crate::clock::now();
+    match job.run {
+        Run::Whole(run) => {
+            let mut tx = means.pool.begin().await?;
+            run(&mut tx, now).await?;
+            tx.commit().await
+        }
+        Run::Piecemeal(run) => run(means, now).await,
+    }
 }
 
 /// Today's and the next three days': shipping makes what is missing, but a lock less at midnight is good.

@@ -50,6 +50,8 @@ pub mod probe;
 pub mod publisher;
 // What devices asked.
 pub mod request_log;
+// Brings everything under a new secret key.
+pub mod rotation;
 // Seals secret columns.
 pub mod sealed;
 // The composition root.

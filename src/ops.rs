@@ -16,6 +16,7 @@ use crate::{
     },
     discovery::handler::Discovery,
     request_log::{shipper::Shipper, spool::Spool},
+    rotation,
     telemetry::{Gauges, catch_up},
 };
 
@@ -33,6 +34,9 @@ pub struct Ops {
     pub spool: Arc<Spool>,
     pub shipper: Arc<Shipper>,
     pub board: Arc<Board>,
+    pub left_to_seal: Arc<rotation::Left>,
+    /// Of the snapshot on disk.
+    pub needs_old_key: Arc<AtomicBool>,
     pub pools: [PgPool; 2],
 }
 
@@ -89,6 +93,12 @@ impl Ops {
             .set(gauge(certificates.expired));
         self.look_at_certificates();
         self.look_at_served();
+        for (table, rows) in self.left_to_seal.iter() {
+            self.gauges.old_seals.with_label_values(&[table]).set(gauge(rows));
+        }
+        self.gauges
+            .snapshot_old_seals
+            .set(i64::from(self.needs_old_key.load(Ordering::Relaxed)));
         let (size, idle) = self.pools.iter().fold((0, 0), |(size, idle), pool| {
             (size + u64::from(pool.size()), idle + pool.num_idle() as u64)
         });

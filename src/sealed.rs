@@ -26,6 +26,20 @@ impl KeyId {
     }
 }
 
+impl TryFrom<&[u8]> for KeyId {
+    type Error = std::array::TryFromSliceError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, Self::Error> {
+        bytes.try_into().map(Self)
+    }
+}
+
+impl std::fmt::Display for KeyId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// The keys in force. Has no `Debug`: nothing may print it.
 pub struct Keyring {
     keys: Vec<Key>,
@@ -79,6 +93,23 @@ impl Keyring {
     /// The ids of all keys, the sealing one first.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.keys.iter().map(|key| key.id)
+    }
+
+    /// The key that seals.
+    #[must_use]
+    pub fn current(&self) -> KeyId {
+        self.keys[0].id
+    }
+
+    /// Whether `sealed` says that the key that seals now has sealed it. Opens nothing.
+    #[must_use]
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        sealed.get(1..=KEY_ID) == Some(self.current().as_bytes())
+    }
+
+    /// The same secret under the key that seals now.
+    pub fn reseal(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        Ok(self.seal(context, &self.open(context, sealed)?))
     }
 
     /// `context` names the row and column (`certificates.key:<id>`): what was sealed for one opens for no other.
@@ -214,5 +245,18 @@ mod tests {
         assert_eq!(both.open("row", &sealed), Ok(b"secret".to_vec()));
         assert_eq!(keyring(&[&new]).open("row", &sealed), Err(SealError::UnknownKey));
         assert_eq!(keyring(&[&new]).open("row", &both.seal("row", b"x")), Ok(b"x".to_vec()));
+    }
+
+    #[test]
+    fn what_is_sealed_anew_needs_the_first_key_only() {
+        let (old, new) = (key_line(1), key_line(2));
+        let sealed = keyring(&[&old]).seal("row", b"secret");
+        let both = keyring(&[&new, &old]);
+        assert!(!both.is_current(&sealed) && !both.is_current(&[]) && !both.is_current(&sealed[..3]));
+        assert_eq!(both.reseal("other row", &sealed), Err(SealError::Forged));
+        let resealed = both.reseal("row", &sealed).expect("sealed anew");
+        assert!(both.is_current(&resealed));
+        assert_eq!(keyring(&[&new]).open("row", &resealed), Ok(b"secret".to_vec()));
+        assert_eq!(both.current().to_string().len(), 8);
     }
 }

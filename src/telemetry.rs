@@ -64,6 +64,8 @@ pub struct Gauges {
     pub acme_orders_left: IntGauge,
     pub acme_paused: IntGauge,
     pub pool_connections: IntGaugeVec,
+    pub old_seals: IntGaugeVec,
+    pub snapshot_old_seals: IntGauge,
 }
 
 impl Gauges {
@@ -126,6 +128,15 @@ impl Gauges {
             pool_connections: by_state(
                 "signpost_database_connections",
                 "Connections to the database, by state.",
+            )?,
+            old_seals: {
+                let help = "Rows that are not sealed under the first secret key, by table.";
+                let gauges = IntGaugeVec::new(Opts::new("signpost_rows_under_old_keys", help), &["table"])?;
+                registry.register(Box::new(gauges.clone())).map(|()| gauges)
+            }?,
+            snapshot_old_seals: gauge(
+                "signpost_snapshot_under_old_keys",
+                "1: the snapshot on this node's disk does not open with the first secret key alone.",
             )?,
         })
     }

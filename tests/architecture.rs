@@ -60,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domains",
             "frames",
             "hostname",
+            "keyring",
             "sealed",
             "vendors",
         ],
@@ -87,13 +88,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "ops",
-        &["certificates", "clock", "discovery", "request_log", "telemetry"],
+        &[
+            "certificates",
+            "clock",
+            "discovery",
+            "request_log",
+            "rotation",
+            "telemetry",
+        ],
     ),
     // What puts the parts together.
     (
         "demo",
         &["accounts", "clock", "domains", "hostname", "sealed", "vendors"],
     ),
+    ("rotation", &["accounts", "api", "certificates", "keyring", "sealed"]),
     (
         "jobs",
         &[
@@ -104,6 +113,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domains",
             "publisher",
             "request_log",
+            "rotation",
             "tasks",
             "telemetry",
         ],
@@ -130,6 +140,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "probe",
             "publisher",
             "request_log",
+            "rotation",
             "sealed",
             "tasks",
             "telemetry",

@@ -53,6 +53,12 @@ impl InternalCa {
         let pkcs8 = keyring
             .open(KEY_CONTEXT, &sealed)
             .map_err(|error| InternalCaError::Sealed(key.display().to_string(), error))?;
+        if !keyring.is_current(&sealed)
+            && let Err(error) = write(&key, &keyring.seal(KEY_CONTEXT, &pkcs8), 0o600)
+        {
+            let file = key.display();
+            tracing::warn!(%error, "{file} can't be sealed under the first secret key: it still needs an older one");
+        }
         let pair = KeyPair::try_from(pkcs8)?;
         let fingerprint = digest::digest(&digest::SHA256, pem.as_bytes());
         let name = format!("internal:{}", crate::input::hexadecimal(&fingerprint.as_ref()[..6]));

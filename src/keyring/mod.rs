@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sqlx::PgConnection;
 
-use crate::sealed::{KeyFileError, Keyring};
+use crate::sealed::{KeyFileError, KeyId, Keyring};
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
@@ -20,6 +20,10 @@ pub enum KeyringError {
         "SIGNPOST_SECRET_KEY_FILE: {0} holds none of the keys that this database was sealed with: put the right file there"
     )]
     Wrong(String),
+    #[error(
+        "SIGNPOST_SECRET_KEY_FILE: {0} lacks a key that is still needed: {1}. Put it back, behind the first line, until everything is sealed anew"
+    )]
+    StillNeeded(String, String),
     #[error("the secret keys could not be read or written in the database")]
     Database(#[from] sqlx::Error),
 }
@@ -38,8 +42,27 @@ pub async fn open(db: &mut PgConnection, path: &Path) -> Result<Keyring, Keyring
     if !known.is_empty() && !keyring.ids().any(|id| known.iter().any(|known| known == id.as_bytes())) {
         return Err(KeyringError::Wrong(shown()));
     }
+    let is_in_file = |known: &[u8]| keyring.ids().any(|id| id.as_bytes() == known);
+    // Only then: it reads every row that is sealed.
+    if known.iter().any(|known| !is_in_file(known)) {
+        let mut needed = store::usage(db).await?;
+        needed.retain(|usage| !is_in_file(&usage.key_id));
+        if !needed.is_empty() {
+            return Err(KeyringError::StillNeeded(shown(), told(&needed)));
+        }
+    }
     for id in keyring.ids() {
         store::insert(db, id.as_bytes()).await?;
     }
+    store::begin_sealing(db, keyring.current().as_bytes()).await?;
     Ok(keyring)
+}
+
+/// By key, with what it is needed for.
+fn told(needed: &[store::Usage]) -> String {
+    let lines = needed.iter().map(|usage| {
+        let key = KeyId::try_from(usage.key_id.as_slice()).map_or_else(|_| "no key".to_owned(), |id| id.to_string());
+        format!("{} rows of {} are sealed under {key}", usage.rows, usage.table)
+    });
+    lines.collect::<Vec<_>>().join(", ")
 }

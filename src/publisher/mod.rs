@@ -6,6 +6,7 @@
 //! Postgres begins with its `snapshot`.
 mod entry;
 pub mod record;
+mod seals;
 pub mod snapshot;
 pub mod store;
 pub mod targets;
@@ -32,6 +33,7 @@ pub use entry::{UnreadableRow, preview_entry};
 use crate::certificates::wanted::Wanted;
 
 use record::Record;
+use seals::Seals;
 use snapshot::Snapshot;
 use targets::Targets;
 
@@ -50,6 +52,7 @@ pub struct Publisher {
     pool: PgPool,
     targets: Targets,
     snapshot: Snapshot,
+    seals: Seals,
     position: Option<Position>,
     /// Told of hostnames that are served without a certificate.
     certificate_wanted: Arc<Wanted>,
@@ -70,6 +73,7 @@ impl Publisher {
     pub fn new(pool: PgPool, targets: Targets, snapshot: Snapshot, certificate_wanted: Arc<Wanted>) -> Self {
         Self {
             pool,
+            seals: Seals::new(targets.keyring.clone()),
             targets,
             snapshot,
             position: None,
@@ -82,6 +86,12 @@ impl Publisher {
     #[must_use]
     pub fn is_filled(&self) -> Arc<AtomicBool> {
         self.is_filled.clone()
+    }
+
+    /// Whether the snapshot needs a secret key that is not the first one.
+    #[must_use]
+    pub fn needs_old_key(&self) -> Arc<AtomicBool> {
+        self.seals.needs_old_key()
     }
 
     /// Publishes what the snapshot on disk holds, for a start without the database. Returns how many.
@@ -102,6 +112,8 @@ impl Publisher {
         let mut tx = self.pool.begin().await?;
         store::freeze(&mut tx).await?;
         let xmin = store::xmin(&mut tx).await?;
+        let resealed_at = self.seals.resealed_at(&mut tx).await?;
+        let mut needs_old_key = false;
         let mut hostnames = HashSet::new();
         let mut tasks = JoinSet::new();
         self.snapshot.begin();
@@ -110,6 +122,7 @@ impl Publisher {
             while let Some(chunk) = records.try_next().await.map_err(|error| error.1)? {
                 hostnames.extend(chunk.iter().map(|record| record.hostname.clone()));
                 self.snapshot.put(&chunk);
+                needs_old_key |= self.seals.are_old(&chunk);
                 // As many at work as there are cores: more would only hold more records in memory.
                 if tasks.len() >= WORKERS {
                     finished(tasks.join_next().await)?;
@@ -122,6 +135,7 @@ impl Publisher {
         tx.commit().await?;
         self.snapshot.put(&own);
         self.snapshot.finish();
+        self.seals.renew(needs_old_key | self.seals.are_old(&own), resealed_at);
         own.into_iter().for_each(|record| self.targets.publish(record));
         while !tasks.is_empty() {
             finished(tasks.join_next().await)?;
@@ -169,8 +183,9 @@ impl Publisher {
             seen,
             at: Instant::now(),
         });
+        let are_to_be_renewed = self.seals.are_to_be_renewed(&mut db).await?;
         drop(db);
-        if self.snapshot.is_overgrown() {
+        if self.snapshot.is_overgrown() || are_to_be_renewed {
             self.load().await?;
         }
         Ok(hostnames.len())
@@ -201,6 +216,7 @@ impl Publisher {
             .collect();
         gone.iter().for_each(|hostname| self.targets.remove(hostname));
         self.snapshot.append(&records, &gone);
+        self.seals.note(&records);
         let uncertified = records.iter().filter(|record| record.certificate.is_none());
         uncertified.for_each(|record| self.certificate_wanted.add(&record.hostname));
         records

@@ -38,10 +38,11 @@ use crate::{
     certificates::wanted::Wanted,
     config::Settings,
     discovery::front_door::FrontDoor,
-    jobs,
+    jobs::{self, Means},
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot},
     request_log::{shipper::Shipper, spool::Spool},
+    rotation::Rotation,
     tasks::Tasks,
     telemetry::Gauges,
 };
@@ -114,6 +115,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         issuer,
         ..
     } = serving;
+    let rotation = Rotation::new(pool.clone(), installation.keyring.clone());
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
         registry,
@@ -125,6 +127,8 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         spool: spool.clone(),
         shipper: shipper.clone(),
         board: obtainer.board.clone(),
+        left_to_seal: rotation.left.clone(),
+        needs_old_key: publisher.needs_old_key(),
         pools: [installation.postgres.pool().clone(), pool.clone()],
     };
     let door = FrontDoor {
@@ -143,14 +147,12 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     node.start(settings, looks, &mut tasks)?;
     tasks.spawn("publisher", publisher.run(tasks.cancel()));
     issuing::start(&mut tasks, obtainer);
-    tasks.spawn(
-        "checks",
-        jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel()),
-    );
+    let look = jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel());
+    tasks.spawn("checks", look);
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
     tasks.spawn("rate limits", jobs::forget_callers(api.clone(), tasks.cancel()));
-    jobs::start(&mut tasks, &pool);
+    jobs::start(&mut tasks, Means { pool, rotation });
     let handles = listeners::open(
         sockets,
         Public {

@@ -20,6 +20,7 @@ mod faults;
 mod freshness;
 mod hosts;
 mod imports;
+mod key_rotation;
 mod openapi;
 mod outage;
 mod probe;

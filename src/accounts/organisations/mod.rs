@@ -74,7 +74,7 @@ pub async fn create(
     let scope = operator.scope(organisation_id);
     let email_key = store::find_or_insert_secret(db, keyring, "users.email_digest").await?;
     let digest = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &email_key), email.as_bytes());
-    let sealed = keyring.seal(&format!("users.email:{user_id}"), email.as_bytes());
+    let sealed = keyring.seal(&email_context(user_id), email.as_bytes());
     store::insert_owner(db, &scope, user_id, &sealed, digest.as_ref()).await?;
     let subject = audit::Subject {
         kind: "organisation",
@@ -144,6 +144,18 @@ pub async fn set_suspended(
 #[must_use]
 pub fn digest_key_context(organisation_id: Uuid) -> String {
     format!("organisations.user_digest_key:{organisation_id}")
+}
+
+/// What a user's sealed address is bound to.
+#[must_use]
+pub fn email_context(user_id: Uuid) -> String {
+    format!("users.email:{user_id}")
+}
+
+/// What a secret of the whole installation is bound to.
+#[must_use]
+pub fn secret_context(name: &str) -> String {
+    format!("secrets:{name}")
 }
 
 /// Enough to catch a slip; only a mail that arrives proves an address.

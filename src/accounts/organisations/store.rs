@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Organisation, OrganisationError};
+use super::{Organisation, OrganisationError, secret_context};
 use crate::{
     accounts::{Operator, Scope},
     sealed::{Keyring, SealError},
@@ -94,8 +94,18 @@ pub async fn find_or_insert_secret(
     keyring: &Keyring,
     name: &str,
 ) -> Result<Vec<u8>, OrganisationError> {
-    let context = format!("secrets:{name}");
-    let fresh = keyring.seal(&context, &crate::sealed::random::<32>());
+    find_or_insert_secret_as(db, keyring, name, &crate::sealed::random::<32>()).await
+}
+
+/// The same; `first` is what it is made as.
+pub async fn find_or_insert_secret_as(
+    db: &mut PgConnection,
+    keyring: &Keyring,
+    name: &str,
+    first: &[u8],
+) -> Result<Vec<u8>, OrganisationError> {
+    let context = secret_context(name);
+    let fresh = keyring.seal(&context, first);
     let sealed = sqlx::query_scalar!(
         "insert into secrets (name, sealed) values ($1, $2)
              on conflict (name) do update set sealed = secrets.sealed

@@ -17,6 +17,7 @@ use actix_web::{
 };
 use aws_lc_rs::digest;
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 use super::{Api, body, problem::Problem};
 use crate::{accounts::Actor, input::FieldError};
@@ -146,5 +147,11 @@ fn replayed(status: u16, answer: Vec<u8>) -> HttpResponse {
 }
 
 fn context(key: &Key) -> String {
-    format!("idempotency_keys.answer:{}:{}", key.token_id, key.key)
+    answer_context(key.token_id, &key.key)
+}
+
+/// What a stored answer is bound to.
+#[must_use]
+pub fn answer_context(token_id: Uuid, key: &str) -> String {
+    format!("idempotency_keys.answer:{token_id}:{key}")
 }

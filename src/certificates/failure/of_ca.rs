@@ -394,6 +394,7 @@ mod tests {
             (CaError::Timeout, "ca_timeout", Culprit::Ca),
             (CaError::Malformed("no JSON".into()), "ca_unreadable", Culprit::Ca),
             (CaError::NotOffered("profiles"), "not_offered", Culprit::Us),
+            (CaError::Unasked("no key"), "internal", Culprit::Us),
         ] {
             assert_eq!(judged(&error, NEW), (code.to_owned(), culprit));
         }
