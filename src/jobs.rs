@@ -183,7 +183,16 @@ pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Not
     let places = Places::new(checks::AT_ONCE_FOR_ONE, checks::AT_ONCE);
     let mut looks = FuturesUnordered::new();
     loop {
-        let are_more_due = match claim_due(&checker, &places).await {
+        // A look may have locked, or borrowed, what the claim waits for: neither stands still.
+        let claim = claim_due(&checker, &places);
+        tokio::pin!(claim);
+        let claimed = loop {
+            tokio::select! {
+                claimed = &mut claim => break claimed,
+                Some(()) = looks.next() => {}
+            }
+        };
+        let are_more_due = match claimed {
             Ok((claimed, are_more)) => {
                 looks.extend(
                     claimed

@@ -2,7 +2,7 @@
 //! nodes one does it; a lease's epoch fences off a node that overslept.
 mod internal;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -52,14 +52,18 @@ impl Obtainer {
     /// Until `cancel`. Nothing that goes wrong ends it.
     pub async fn run(&self, cancel: CancellationToken) {
         let mut swept: Option<Instant> = None;
-        let mut at_work = FuturesUnordered::new();
-        let mut held: Vec<Turn> = Vec::new();
+        let mut work = Work::default();
         loop {
-            match self.look(held.len(), &mut swept).await {
+            let held = work.held.len();
+            let looked = tokio::select! {
+                () = cancel.cancelled() => break,
+                looked = work.goes_on_during(self.look(held, &mut swept)) => looked,
+            };
+            match looked {
                 Ok((turns, admitted)) => {
                     for turns in self.issuer.portions(turns) {
-                        held.extend(turns.iter().cloned());
-                        at_work.push(self.see_to(turns, admitted));
+                        work.held.extend(turns.iter().cloned());
+                        work.running.push(self.see_to(turns, admitted));
                     }
                 }
                 Err(error) => {
@@ -72,31 +76,13 @@ impl Obtainer {
                 () = cancel.cancelled() => break,
                 () = self.wanted.told() => {}
                 () = tokio::time::sleep(LOOK) => {}
-                Some(done) = at_work.next() => held.retain(|turn| !done.contains(turn)),
-            }
-            // Those that ended together are replaced together.
-            while let Some(Some(done)) = at_work.next().now_or_never() {
-                held.retain(|turn| !done.contains(turn));
+                () = work.is_less() => {}
             }
         }
-        drop(at_work);
+        let Work { held, running } = work;
+        drop(running);
         if let Ok(mut db) = self.pool.acquire().await {
             warn(turns::store::give_back(&mut db, &self.eligible.issuer, &held).await);
-        }
-    }
-
-    /// Claims and sees to what is due, until nothing is; for a test. Returns how many turns there were.
-    pub async fn obtain_due(&self, now: DateTime<Utc>) -> Result<usize, sqlx::Error> {
-        self.sweep(now).await?;
-        let mut turns = 0;
-        loop {
-            let (claimed, admitted) = self.claim(0).await?;
-            if claimed.is_empty() {
-                return Ok(turns);
-            }
-            turns += claimed.len();
-            let portions = self.issuer.portions(claimed).into_iter();
-            futures_util::future::join_all(portions.map(|turns| self.see_to(turns, admitted))).await;
         }
     }
 
@@ -231,6 +217,38 @@ impl Issuer {
         match self {
             Self::Internal(_) => turns.chunks(50).map(<[_]>::to_vec).collect(),
             Self::Acme(_) => turns.into_iter().map(|turn| vec![turn]).collect(),
+        }
+    }
+}
+
+/// What this node is at work on.
+#[derive(Default)]
+struct Work<'a> {
+    held: Vec<Turn>,
+    running: FuturesUnordered<BoxFuture<'a, Vec<Turn>>>,
+}
+
+impl Work<'_> {
+    /// Returns when some of it is over; never without work.
+    async fn is_less(&mut self) {
+        match self.running.next().await {
+            Some(done) => self.held.retain(|turn| !done.contains(turn)),
+            None => std::future::pending().await,
+        }
+        // Those that ended together are replaced together.
+        while let Some(Some(done)) = self.running.next().now_or_never() {
+            self.held.retain(|turn| !done.contains(turn));
+        }
+    }
+
+    /// The work may have locked a row that `future` waits for: neither may stand still.
+    async fn goes_on_during<T>(&mut self, future: impl Future<Output = T>) -> T {
+        tokio::pin!(future);
+        loop {
+            tokio::select! {
+                done = &mut future => return done,
+                () = self.is_less() => {}
+            }
         }
     }
 }
