@@ -34,6 +34,15 @@ create trigger certificates_updated after update on certificates
     for each row when (old.certificate_id is distinct from new.certificate_id)
     execute function log_certificate_change();
 
+-- A hostname whose certificate goes with its domain has its turn anew when it comes back.
+create function forget_leases() returns trigger language plpgsql as $$
+begin
+    delete from certificate_leases l using removed r where l.hostname = r.hostname and l.issuer = r.issuer;
+    return null;
+end $$;
+create trigger certificates_removed after delete on certificates
+    referencing old table as removed for each statement execute function forget_leases();
+
 -- One account for all nodes. The key is made first, and the CA makes one account a key (RFC 8555 §7.3.1);
 -- `url` is null until it has. The breaker stands here too: it is one for all nodes.
 create table acme_accounts (

@@ -18,15 +18,24 @@ pub struct NewCertificate {
     pub suggestion_due_at: Option<DateTime<Utc>>,
 }
 
+/// Locks the hostname's holder, as whoever changes or deletes it does: before its turn, or the two wait for each other.
+pub async fn lock_holder(db: &mut PgConnection, hostname: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select domain_id from domains where hostname = $1 and ownership_verified_at is not null for share",
+        hostname
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
+}
+
 /// Stores what was obtained, if somebody still holds the hostname: it is theirs, and of nobody else who claims it.
-/// The turn must be ours, and locked in this transaction.
+/// In this transaction the holder must be locked, and the turn ours.
 pub async fn put(db: &mut PgConnection, issuer: &str, turn: &Turn, new: &NewCertificate) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        // Locked first, as whoever changes the holder does: it can't change before the certificate is its.
         "with holder as (
               select organisation_id, domain_id from domains
-               where hostname = $2 and ownership_verified_at is not null
-                 for share)
+               where hostname = $2 and ownership_verified_at is not null)
          insert into certificates (certificate_id, organisation_id, domain_id, hostname, issuer, chain, key_sealed, not_before, not_after,
                                    renews_at, urgent_at, profile, suggestion_due_at)
          select $1, holder.organisation_id, holder.domain_id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11

@@ -1,13 +1,15 @@
 //! `signpost check-config`
 use anyhow::Result;
 
-use crate::config::Sources;
+use crate::{config::Sources, sealed::Keyring};
 
 pub fn run() -> Result<()> {
     let sources = Sources::read()?;
     let settings = sources.settings()?;
+    let mut keys = Vec::new();
     if settings.secret_key_file.exists() {
-        crate::sealed::Keyring::load(&settings.secret_key_file)?;
+        let keyring = Keyring::load(&settings.secret_key_file)?;
+        keys.extend(keyring.ids().map(|id| id.to_string()));
     }
     let key_file = settings.secret_key_file.display().to_string();
     for setting in sources.in_force() {
@@ -17,6 +19,9 @@ pub fn run() -> Result<()> {
             _ => "–",
         });
         println!("{:<28} {value}  ({})", setting.name, setting.origin);
+    }
+    if !keys.is_empty() {
+        println!("{:<28} the first seals, each opens: {}", "secret keys", keys.join(", "));
     }
     Ok(())
 }

@@ -17,12 +17,15 @@ use crate::{keyring, sealed::Keyring};
 
 /// Between two looks at whether the database is through.
 const LOOK: Duration = Duration::from_secs(2);
+/// What was under an old key may also have been replaced instead of sealed anew: then nothing says so.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
 
 pub struct Seals {
     keyring: Arc<Keyring>,
     needs_old_key: Arc<AtomicBool>,
     /// When the database had last come through before the snapshot was begun.
     resealed_at: Option<DateTime<Utc>>,
+    renewed_at: Instant,
     looked_at: Instant,
 }
 
@@ -32,6 +35,7 @@ impl Seals {
             keyring,
             needs_old_key: Arc::default(),
             resealed_at: None,
+            renewed_at: Instant::now(),
             looked_at: Instant::now(),
         }
     }
@@ -61,6 +65,7 @@ impl Seals {
     pub fn renew(&mut self, needs_old_key: bool, resealed_at: Option<DateTime<Utc>>) {
         let needed = self.needs_old_key.swap(needs_old_key, Ordering::Relaxed);
         self.resealed_at = resealed_at;
+        self.renewed_at = Instant::now();
         if needed && !needs_old_key {
             tracing::info!(key = %self.keyring.current(), "the snapshot of the directory is sealed under the first secret key");
         }
@@ -78,6 +83,7 @@ impl Seals {
         }
         self.looked_at = Instant::now();
         let resealed_at = self.resealed_at(db).await?;
-        Ok(resealed_at.is_some() && resealed_at != self.resealed_at)
+        let is_news = resealed_at != self.resealed_at || self.renewed_at.elapsed() > AT_LEAST_EVERY;
+        Ok(resealed_at.is_some() && is_news)
     }
 }

@@ -9,7 +9,7 @@ mod store;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -77,8 +77,8 @@ impl Column {
         let uuid = || first.parse::<Uuid>().ok();
         match self {
             Self::Certificates => Some(certificates::key_context(first, second)),
-            Self::AcmeAccounts => Some(format!("acme_accounts.key:{first}")),
-            Self::AcmeOrders => Some(format!("acme_orders.key:{first}")),
+            Self::AcmeAccounts => Some(certificates::account::key_context(first)),
+            Self::AcmeOrders => uuid().map(certificates::orders::key_context),
             Self::Organisations => uuid().map(digest_key_context),
             Self::Users => uuid().map(email_context),
             Self::Secrets => Some(secret_context(first)),
@@ -91,14 +91,20 @@ impl Column {
 #[derive(Default)]
 pub struct Left {
     rows: [AtomicU64; Column::ALL.len()],
+    is_known: AtomicBool,
     /// Seconds since 1970.
     look_at: AtomicI64,
 }
 
 impl Left {
+    /// By table; nothing before the first look.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let rows = self.rows.iter().map(|rows| rows.load(Ordering::Relaxed));
-        Column::ALL.iter().map(|column| column.as_str()).zip(rows)
+        let known = match self.is_known.load(Ordering::Acquire) {
+            true => Column::ALL.len(),
+            false => 0,
+        };
+        Column::ALL.iter().map(|column| column.as_str()).zip(rows).take(known)
     }
 
     fn note(&self, usage: &[Usage]) {
@@ -107,6 +113,7 @@ impl Left {
             let rows: i64 = of_column.map(|usage| usage.rows).sum();
             left.store(u64::try_from(rows).unwrap_or_default(), Ordering::Relaxed);
         }
+        self.is_known.store(true, Ordering::Release);
     }
 }
 
@@ -174,6 +181,7 @@ impl Rotation {
         let key = self.keyring.current();
         // One key, and there was never another: nothing to look at.
         if keyring::store::list(&mut db).await?.len() < 2 {
+            self.left.note(&[]);
             return Ok(Outcome::Nothing);
         }
         let is_told = keyring::store::resealed_at(&mut db, key.as_bytes()).await?.is_some();

@@ -57,6 +57,7 @@ impl Obtainer {
             profile: None,
             suggestion_due_at: None,
         };
+        store::lock_holder(db, &turn.hostname).await?;
         if turns::store::done(db, issuer, turn, renewal::due_at(renews_at, urgent_at)).await? {
             store::put(db, issuer, turn, &new).await?;
         }

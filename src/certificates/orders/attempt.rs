@@ -212,6 +212,7 @@ impl Attempt<'_> {
             suggestion_due_at: Some(now),
         };
         let mut tx = self.orders.pool.begin().await?;
+        crate::certificates::store::lock_holder(&mut tx, hostname).await?;
         if !turns::store::done(&mut tx, issuer, self.turn, renewal::due_at(renews_at, urgent_at)).await? {
             return Err(Stop::Lost);
         }

@@ -5,8 +5,7 @@ use sqlx::{PgConnection, types::Json};
 use super::{Eligible, Lease, Postponed, Turn};
 
 /// Gives a turn to those of `hostnames` that are to have a certificate and have none. One that waits only because
-/// it did not point at us has its turn at once, and so has one whose certificate went with a domain that was deleted.
-/// Returns how many have it now.
+/// it did not point at us has its turn at once. Returns how many have it now.
 pub async fn want(
     db: &mut PgConnection,
     eligible: &Eligible,
@@ -22,10 +21,8 @@ pub async fn want(
             and (not $4 or d.connection = 'direct' and k.connected_at is not null)
             and not exists (select from certificates c where c.hostname = d.hostname and c.issuer = $1)
              on conflict (hostname, issuer) do update set due_at = excluded.due_at
-          where certificate_leases.due_at > excluded.due_at
-            and (certificate_leases.failure is null
-                 or certificate_leases.is_preflight
-                    and (certificate_leases.failure ->> 'at')::timestamptz < excluded.due_at - interval '1 minute')",
+          where certificate_leases.due_at > excluded.due_at and certificate_leases.is_preflight
+            and (certificate_leases.failure ->> 'at')::timestamptz < excluded.due_at - interval '1 minute'",
         eligible.issuer,
         now,
         hostnames,
@@ -50,9 +47,8 @@ pub async fn want_all(db: &mut PgConnection, eligible: &Eligible, now: DateTime<
                     and (not $4 or d.connection = 'direct' and k.connected_at is not null)) wanted
            left join certificates c on c.hostname = wanted.hostname and c.issuer = $1
            left join certificate_leases l on l.hostname = wanted.hostname and l.issuer = $1
-          where l.hostname is null or c.hostname is null and l.failure is null and l.due_at > $2
-             on conflict (hostname, issuer) do update set due_at = excluded.due_at, urgency = excluded.urgency
-          where certificate_leases.failure is null and certificate_leases.due_at > excluded.due_at",
+          where l.hostname is null
+             on conflict do nothing",
         eligible.issuer,
         now,
         &eligible.own_hosts,
@@ -93,6 +89,7 @@ pub async fn is_any_due(db: &mut PgConnection, issuer: &str, now: DateTime<Utc>)
 pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease) -> Result<Vec<Turn>, sqlx::Error> {
     sqlx::query_as!(
         Turn,
+        // Looked at again when the row is locked: it may have been done in between.
         r#"with due as materialized (
               select hostname from (
                     (select hostname, urgency, due_at from certificate_leases
@@ -107,7 +104,7 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
                order by urgency, due_at limit $4),
          locked as materialized (
               select l.hostname from certificate_leases l join due using (hostname)
-               where l.issuer = $1 and l.lease_until <= $2
+               where l.issuer = $1 and l.lease_until <= $2 and l.due_at <= $2
                  for update of l skip locked)
          update certificate_leases l set lease_until = $3, epoch = epoch + 1
            from locked
