@@ -103,6 +103,8 @@ create index acme_challenges_expires_idx on acme_challenges (expires_at);
 -- when every one does.
 create table nodes (
     node_id    uuid        not null,
+    -- The CA whose challenges it answers: nobody else's order waits for it. Null: not told, waited for.
+    issuer     text,
     started_at timestamptz not null,
     seen_at    timestamptz not null,
     constraint nodes_pkey primary key (node_id)

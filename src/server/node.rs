@@ -23,6 +23,7 @@ use crate::{
 pub struct Member {
     pool: PgPool,
     node_id: Uuid,
+    issuer: String,
     challenging: Option<Challenging>,
     pub served: Arc<Served>,
 }
@@ -40,7 +41,8 @@ impl Member {
     /// The others wait for it from now on, so it knows what it is to answer before the first request comes in.
     pub async fn join(settings: &Settings, installation: &Installation) -> Self {
         let (pool, node_id) = (installation.postgres.background().clone(), Uuid::now_v7());
-        let presence = presence(&pool, node_id);
+        let issuer = issuer(settings);
+        let presence = presence(&pool, node_id, &issuer);
         if installation.is_database_there
             && let Err(error) = presence.beat().await
         {
@@ -50,6 +52,7 @@ impl Member {
             challenging: Challenging::new(settings, installation, node_id).await,
             pool,
             node_id,
+            issuer,
             served: Arc::default(),
         }
     }
@@ -65,7 +68,10 @@ impl Member {
     }
 
     pub fn start(self, settings: &Settings, looks: Looks, tasks: &mut Tasks) -> Result<()> {
-        tasks.spawn("presence", presence(&self.pool, self.node_id).run(tasks.cancel()));
+        tasks.spawn(
+            "presence",
+            presence(&self.pool, self.node_id, &self.issuer).run(tasks.cancel()),
+        );
         if let Some(challenging) = self.challenging {
             challenging.start(tasks);
         }
@@ -85,10 +91,19 @@ impl Member {
     }
 }
 
-fn presence(pool: &PgPool, node_id: Uuid) -> Presence {
+fn presence(pool: &PgPool, node_id: Uuid, issuer: &str) -> Presence {
     Presence {
         pool: pool.clone(),
         node_id,
+        issuer: issuer.to_owned(),
+    }
+}
+
+/// Whose challenges are answered; of nobody's CA none are.
+fn issuer(settings: &Settings) -> String {
+    match settings.certificates {
+        Certificates::Internal => "internal".to_owned(),
+        Certificates::Acme => settings.acme.directory.to_string(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Another server's process, on loopback: started when it is needed, gone with its test.
 use std::{
+    collections::BTreeSet,
     fs,
     net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -69,13 +71,16 @@ pub fn start_on_a_free_port<T>(mut start: impl FnMut(u16) -> Result<T, String>) 
 }
 
 /// A port that nobody listens on, by UDP or TCP, below those that the system hands out for connections: nobody gets
-/// it by chance while a server is started or started again.
+/// it by chance while a server is started or started again. Never the same twice, and hardly ever one of another test's.
 pub fn free_port() -> u16 {
+    static HANDED_OUT: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mine = 16_000 + 500 * u16::try_from(std::process::id() % 32).unwrap();
     loop {
-        let random = Uuid::now_v7().as_u128() % 16_000;
-        let port = 16_000 + u16::try_from(random).unwrap();
+        let random = Uuid::now_v7().as_u128() % 500;
+        let port = mine + u16::try_from(random).unwrap();
         let any = ("0.0.0.0", port);
-        if TcpListener::bind(any).is_ok() && UdpSocket::bind(any).is_ok() {
+        let is_free = TcpListener::bind(any).is_ok() && UdpSocket::bind(any).is_ok();
+        if is_free && HANDED_OUT.lock().unwrap().insert(port) {
             return port;
         }
     }

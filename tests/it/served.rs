@@ -43,7 +43,7 @@ impl Bench {
         std::fs::create_dir(&state_dir).unwrap();
         let keyring = Keyring::create(&state_dir.join("secret.key")).unwrap();
         let node_id = Uuid::now_v7();
-        signpost::certificates::nodes::store::beat(&mut pool.acquire().await.unwrap(), node_id)
+        signpost::certificates::nodes::store::beat(&mut pool.acquire().await.unwrap(), node_id, "internal")
             .await
             .unwrap();
         Self {

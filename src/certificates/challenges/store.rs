@@ -120,13 +120,15 @@ pub async fn sight(
     Ok(rows.into_iter().map(|row| (row.hostname, row.token)).collect())
 }
 
-/// Whether every live node answers the challenge, and there is one.
+/// Whether every live node that answers its CA's challenges answers this one, and there is one.
 pub async fn is_seen_by_all(db: &mut PgConnection, hostname: &str, token: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select coalesce(bool_and(s.node_id is not null), false) as "is_seen!"
-             from nodes n
+             from acme_challenges c
+             join nodes n on n.issuer is null or n.issuer = c.issuer
              left join challenge_sightings s on s.node_id = n.node_id and s.hostname = $1 and s.token = $2
-            where n.seen_at > now() - make_interval(secs => $3)"#,
+            where c.hostname = $1 and c.token = $2
+              and n.seen_at > now() - make_interval(secs => $3)"#,
         hostname,
         token,
         nodes::LIVE_SECONDS,

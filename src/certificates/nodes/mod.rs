@@ -17,11 +17,13 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Presence {
     pub pool: PgPool,
     pub node_id: Uuid,
+    /// Whose challenges it answers.
+    pub issuer: String,
 }
 
 impl Presence {
     pub async fn beat(&self) -> Result<(), sqlx::Error> {
-        store::beat(&mut *self.pool.acquire().await?, self.node_id).await
+        store::beat(&mut *self.pool.acquire().await?, self.node_id, &self.issuer).await
     }
 
     /// Until `cancel`. Without the database the others take the node for dead, and it goes on.

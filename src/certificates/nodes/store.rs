@@ -6,14 +6,15 @@ use uuid::Uuid;
 const DEAD_SECONDS: f64 = 600.0;
 
 /// Says that the node lives, and forgets those that long don't.
-pub async fn beat(db: &mut PgConnection, node_id: Uuid) -> Result<(), sqlx::Error> {
+pub async fn beat(db: &mut PgConnection, node_id: Uuid, issuer: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with dead as (
              delete from nodes where seen_at < now() - make_interval(secs => $2) and node_id <> $1)
-         insert into nodes (node_id, started_at, seen_at) values ($1, now(), now())
+         insert into nodes (node_id, issuer, started_at, seen_at) values ($1, $3, now(), now())
              on conflict (node_id) do update set seen_at = excluded.seen_at",
         node_id,
         DEAD_SECONDS,
+        issuer,
     )
     .execute(db)
     .await?;

@@ -15,10 +15,12 @@ use tokio::{
 };
 
 use super::{pebble::Validates, rig};
-use crate::{binary::Serving, process::start_on_a_free_port};
+use crate::process::start_on_a_free_port;
 
 /// How often it asks each node.
 const PERIOD: Duration = Duration::from_millis(50);
+/// Periods for which a connection waits for a node.
+const PATIENCE: usize = 40;
 
 pub struct Balancer {
     pub http: u16,
@@ -56,18 +58,14 @@ impl Balancer {
         }
     }
 
-    /// From now on to these nodes.
-    pub fn set<'a>(&self, nodes: impl IntoIterator<Item = &'a Serving>) {
-        let node = |serving: &Serving| {
-            Arc::new(Node {
-                http: serving.http,
-                https: serving.https,
-                ops: serving.ops,
-                // Known to be: it has said so itself.
-                is_ready: AtomicBool::new(true),
-            })
-        };
-        *self.nodes.lock().unwrap() = nodes.into_iter().map(node).collect();
+    /// One more node, which listens at these addresses once it runs.
+    pub fn add(&self, http: SocketAddr, https: SocketAddr, ops: SocketAddr) {
+        self.nodes.lock().unwrap().push(Arc::new(Node {
+            http,
+            https,
+            ops,
+            is_ready: AtomicBool::new(false),
+        }));
     }
 }
 
@@ -96,24 +94,28 @@ async fn accept(listener: TcpListener, nodes: Arc<Mutex<Vec<Arc<Node>>>>, which:
             continue;
         };
         let turn = turn.fetch_add(1, Ordering::Relaxed);
+        rig::runtime().spawn(carry(client, nodes.clone(), which, turn));
+    }
+}
+
+/// To the node whose turn it is, or else to the next. While none is ready the connection waits: a node that has just
+/// begun to listen is seen a moment later.
+async fn carry(mut client: TcpStream, nodes: Arc<Mutex<Vec<Arc<Node>>>>, which: fn(&Node) -> SocketAddr, turn: usize) {
+    for _ in 0..PATIENCE {
         let ready: Vec<_> = {
             let nodes = nodes.lock().unwrap();
             let ready = nodes.iter().filter(|node| node.is_ready.load(Ordering::Acquire));
             ready.map(|node| which(node)).collect()
         };
-        rig::runtime().spawn(carry(client, ready, turn));
-    }
-}
-
-/// To the node whose turn it is, or else to the next.
-async fn carry(mut client: TcpStream, nodes: Vec<SocketAddr>, turn: usize) {
-    for step in 0..nodes.len() {
-        let node = nodes[(turn + step) % nodes.len()];
-        if let Ok(mut server) = TcpStream::connect(node).await {
-            // Either may end it.
-            let _ = copy_bidirectional(&mut client, &mut server).await;
-            return;
+        for step in 0..ready.len() {
+            let node = ready[(turn + step) % ready.len()];
+            if let Ok(mut server) = TcpStream::connect(node).await {
+                // Either may end it.
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+                return;
+            }
         }
+        tokio::time::sleep(PERIOD).await;
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     app::{Msp, TENANT},
     binary::{Machine, Serving},
     faults::pki::Pki,
-    process::TestDir,
+    process::{TestDir, free_port},
     tls,
 };
 
@@ -64,10 +64,9 @@ impl Cluster {
 
     /// More nodes on the same database, in another world and with another CA.
     pub fn beside(&self, world: &World, pool: &PgPool, directory: &str, nodes: usize) -> Self {
-        Self {
-            organisation: self.organisation.clone(),
-            ..Self::with_keys(world, pool, directory, nodes, self.keys.clone())
-        }
+        let mut cluster = Self::with_keys(world, pool, directory, nodes, self.keys.clone());
+        cluster.organisation = self.organisation.clone();
+        cluster
     }
 
     fn with_keys(world: &World, pool: &PgPool, directory: &str, nodes: usize, keys: Arc<TestDir>) -> Self {
@@ -90,6 +89,13 @@ impl Cluster {
             ] {
                 machine.set(name, value);
             }
+            // The same ports also after it was started again: those that the balancer knows.
+            let ports = ["SIGNPOST_HTTP_ADDR", "SIGNPOST_HTTPS_ADDR", "SIGNPOST_OPS_ADDR"].map(|name| {
+                let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+                machine.set(name, &address.to_string());
+                address
+            });
+            world.balancer.add(ports[0], ports[1], ports[2]);
             machine
         };
         let machines: Vec<_> = (0..nodes).map(machine).collect();
@@ -113,12 +119,12 @@ impl Cluster {
     }
 
     /// Starts those that do not run, together.
-    pub fn start(&mut self, world: &World) {
+    pub fn start(&mut self) {
         let all: Vec<_> = (0..self.machines.len()).collect();
-        self.start_these(world, &all);
+        self.start_these(&all);
     }
 
-    pub fn start_these(&mut self, world: &World, which: &[usize]) {
+    pub fn start_these(&mut self, which: &[usize]) {
         let started: Vec<_> = std::thread::scope(|scope| {
             let is_down = |node: &usize| self.nodes[*node].is_none();
             let start = |node: usize| {
@@ -134,7 +140,6 @@ impl Cluster {
         for (node, serving) in started {
             self.nodes[node] = Some(serving);
         }
-        world.balancer.set(self.running());
     }
 
     /// `kill -9`.
@@ -157,9 +162,12 @@ impl Cluster {
         self.running().map(|node| node.https).collect()
     }
 
-    /// The organisation that the domains belong to, at the first node that runs.
-    pub fn msp(&self) -> Msp {
-        self.running().next().unwrap().program(&self.organisation)
+    /// The organisation that the domains belong to, at the first node that runs, once its portal has a certificate.
+    pub async fn msp(&self) -> Msp {
+        let https = self.https()[0];
+        shown(vec![https], &[PORTAL.to_owned()], 60).await;
+        let organisation_id = self.organisation["organisation_id"].as_str().unwrap().parse().unwrap();
+        Msp::over_tls(https, organisation_id, self.organisation["token"].as_str().unwrap())
     }
 
     /// Registers domains and takes the operator's word for them; nothing is said in the name server.
@@ -171,6 +179,7 @@ impl Cluster {
         let rows: Vec<_> = hostnames.iter().map(row).collect();
         let answer = self
             .msp()
+            .await
             .post("/domains/import", json!({"dry_run": false, "rows": rows}))
             .await;
         assert!(answer.status < 300, "{}", answer.text);
@@ -180,7 +189,7 @@ impl Cluster {
 
     /// A domain as the API shows it.
     pub async fn domain(&self, hostname: &str) -> Value {
-        self.msp().get(&format!("/domains/{hostname}")).await.json()
+        self.msp().await.get(&format!("/domains/{hostname}")).await.json()
     }
 
     /// Everything that the nodes have printed.
@@ -194,6 +203,22 @@ impl Cluster {
 
     pub fn state_dirs(&self) -> Vec<PathBuf> {
         self.machines.iter().map(Machine::state_dir).collect()
+    }
+}
+
+/// A test that fails tells what the nodes complained about.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for (number, node) in self.nodes.iter().enumerate() {
+            let lines = node.iter().flat_map(|node| node.output.lines());
+            let complaints: Vec<_> = lines.filter(|line| !line.contains(r#""level":"INFO""#)).collect();
+            for line in complaints.iter().rev().take(60).rev() {
+                eprintln!("node {number}: {line}");
+            }
+        }
     }
 }
 

@@ -19,7 +19,7 @@ async fn assert_each_is_ordered_once(pool: &PgPool, count: usize, challenge: &st
     let mut cluster = cluster.set("SIGNPOST_ACME_CHALLENGE", challenge);
     let mut names = hostnames("contoso", count);
     world.names.put_here(&names);
-    cluster.start(&world);
+    cluster.start();
     cluster.register(&names).await;
     names.extend([EDGE.to_owned(), PORTAL.to_owned()]);
     let took = shown(cluster.https(), &names, 100).await;
@@ -78,6 +78,6 @@ async fn a_ca_that_serves_its_customers_only_is_told_whose_account_it_is(pool: P
     let cluster = Cluster::new(&world, &pool, &pebble.directory(), 1);
     let cluster = cluster.set("SIGNPOST_ACME_EAB_KEY_ID", "kid-1");
     let mut cluster = cluster.set("SIGNPOST_ACME_EAB_KEY", key);
-    cluster.start(&world);
+    cluster.start();
     shown(cluster.https(), &[PORTAL.to_owned()], 30).await;
 }

@@ -28,7 +28,7 @@ impl Site {
         let pebble = Pebble::start(&world.pki, &world.names.address(), public, Options::fast());
         let proxy = CaProxy::start(&world.pki, pebble.port());
         let mut cluster = Cluster::new(&world, &pool, &proxy.directory(), 1);
-        cluster.start(&world);
+        cluster.start();
         let served = hostnames("served", 1);
         world.names.put_here(&served);
         cluster.register(&served).await;

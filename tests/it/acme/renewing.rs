@@ -21,7 +21,7 @@ async fn a_renewed_certificate_is_shown_by_every_node_within_a_second_and_nobody
     let mut cluster = Cluster::new(&world, &pool, &pebble.directory(), 3);
     let names = hostnames("renewed", 1);
     world.names.put_here(&names);
-    cluster.start(&world);
+    cluster.start();
     cluster.register(&names).await;
     let nodes = cluster.https();
     shown(nodes.clone(), &names, 40).await;
@@ -58,11 +58,11 @@ async fn a_domain_that_left_is_not_renewed(pool: PgPool) {
     let mut cluster = Cluster::new(&world, &pool, &proxy.directory(), 1);
     let names = ["suspended", "deleted", "moved", "redirected", "stays"].map(|name| format!("{name}.test"));
     world.names.put_here(&names);
-    cluster.start(&world);
+    cluster.start();
     cluster.register(&names).await;
     shown(cluster.https(), &names, 40).await;
 
-    let msp = cluster.msp();
+    let msp = cluster.msp().await;
     let suspend = "update domains set suspended_at = now() where hostname = 'suspended.test'";
     sqlx::query(suspend).execute(&pool).await.unwrap();
     assert!(msp.delete("/domains/deleted.test").await.status < 300);

@@ -27,7 +27,7 @@ async fn whoever_takes_over_finishes_each_order_from_where_the_killed_node_left_
     let pebble = Pebble::start(&world.pki, &world.names.address(), public, Options::fast());
     let proxy = CaProxy::start(&world.pki, pebble.port());
     let mut cluster = Cluster::new(&world, &pool, &proxy.directory(), 2);
-    cluster.start_these(&world, &[0]);
+    cluster.start_these(&[0]);
     // The account and our own certificates, so that what follows is the steps of an order.
     shown(cluster.https(), &[PORTAL.to_owned()], 30).await;
 
@@ -46,7 +46,7 @@ async fn whoever_takes_over_finishes_each_order_from_where_the_killed_node_left_
     cluster.kill(0);
     // What was under way dies with it: the CA never hears of what was held before it.
     held.iter().for_each(Injected::cut);
-    cluster.start_these(&world, &[1]);
+    cluster.start_these(&[1]);
     let took = shown(cluster.https(), &names, 75).await;
     eprintln!("finished by another after {took:?}");
 
@@ -65,11 +65,11 @@ async fn assert_one_account(pool: &PgPool, moment: Trouble) {
     let proxy = CaProxy::start(&world.pki, pebble.port());
     let mut cluster = Cluster::new(&world, pool, &proxy.directory(), 2);
     let held = proxy.inject(Where::at(Kind::NewAccount), moment, 1);
-    cluster.start_these(&world, &[0]);
+    cluster.start_these(&[0]);
     held.wait_until_held().await;
     cluster.kill(0);
     held.cut();
-    cluster.start_these(&world, &[1]);
+    cluster.start_these(&[1]);
     let took = shown(cluster.https(), &[PORTAL.to_owned()], 75).await;
     eprintln!("an account after {took:?}");
     assert_eq!(proxy.accounts(), 1);

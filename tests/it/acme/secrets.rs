@@ -26,7 +26,7 @@ async fn no_private_key_is_readable_in_the_database_a_log_a_file_or_an_answer(po
     world.names.put_here(&names);
     // Its order stays open, with its key in it.
     let held = proxy.inject(Where::at(Kind::Finalize).of(&names[2]), Trouble::HoldBefore, 1);
-    cluster.start(&world);
+    cluster.start();
     cluster.register(&names).await;
     held.wait_until_held().await;
     names.truncate(2);
@@ -61,7 +61,7 @@ async fn no_private_key_is_readable_in_the_database_a_log_a_file_or_an_answer(po
         "/domains/sealed-000.test/setup".to_owned(),
         "/audit-events".to_owned(),
     ] {
-        let answer = cluster.msp().get(&path).await;
+        let answer = cluster.msp().await.get(&path).await;
         places.push((path, answer.text.into_bytes()));
     }
     for node in cluster.running() {

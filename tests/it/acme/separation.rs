@@ -56,7 +56,7 @@ async fn a_domain_that_is_not_ready_costs_the_ca_not_one_question(pool: PgPool) 
         "without-records.test",
     ]
     .map(str::to_owned);
-    cluster.start(&world);
+    cluster.start();
     cluster.register(&wrong).await;
     let failures = || async {
         let listed =
@@ -112,8 +112,8 @@ async fn two_cas_on_one_database_never_meet(pool: PgPool) {
 
     // The CA of production is away: nothing may stand in for it.
     real_proxy.refuse();
-    ours.start(&production);
-    theirs.start(&staging);
+    ours.start();
+    theirs.start();
     theirs.register(&names).await;
     let [ours, theirs] = [ours.https()[0], theirs.https()[0]];
     shown(vec![theirs], &names, 30).await;
