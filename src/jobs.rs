@@ -186,10 +186,11 @@ pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Not
         // A look may have locked, or borrowed, what the claim waits for: neither stands still.
         let claim = claim_due(&checker, &places);
         tokio::pin!(claim);
+        let mut is_one_over = false;
         let claimed = loop {
             tokio::select! {
                 claimed = &mut claim => break claimed,
-                Some(()) = looks.next() => {}
+                Some(()) = looks.next() => is_one_over = true,
             }
         };
         let are_more_due = match claimed {
@@ -208,7 +209,7 @@ pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Not
         };
         let (pause, sweep) = (tokio::time::sleep(PAUSE), tokio::time::sleep(SWEEP));
         tokio::pin!(pause, sweep);
-        let (mut is_rested, mut is_one_over) = (false, false);
+        let mut is_rested = false;
         while !(is_rested && is_one_over && are_more_due) {
             let may_claim = is_rested && places.free() > 0;
             tokio::select! {
