@@ -18,6 +18,10 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_acme::acme;
 use serde_json::json;
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
 use url::Url;
 
 use directory::{Cached, Directory};
@@ -35,6 +39,8 @@ pub struct Ca {
     url: Url,
     exchange: Exchange,
     directory: Cached,
+    /// Held while an order is placed.
+    placing: Mutex<()>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +84,7 @@ impl Ca {
             url: directory,
             exchange: Exchange::new(&roots)?,
             directory: Cached::default(),
+            placing: Mutex::default(),
         })
     }
 
@@ -154,6 +161,12 @@ impl Ca {
     async fn post(&self, question: &Question<'_>) -> Result<Reply, CaError> {
         let directory = self.directory().await?;
         self.exchange.post(&directory.new_nonce, question).await
+    }
+
+    /// Orders are placed one after the other: a limit or a failure that the first meets is not met by fifty at once.
+    async fn turn_to_place(&self) -> Result<MutexGuard<'_, ()>, CaError> {
+        let turn = timeout(self.exchange.patience(), self.placing.lock()).await;
+        turn.map_err(|_| CaError::Timeout)
     }
 
     /// The outcome of asking where the directory says.

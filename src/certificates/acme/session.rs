@@ -84,7 +84,9 @@ impl Session<'_> {
             replaces: new.replaces.filter(|_| directory.offers.renewal_info),
         };
         let payload = serde_json::to_string(&order).expect("texts can be written as JSON");
+        let turn = self.ca.turn_to_place().await?;
         let reply = self.post(&directory.new_order, &payload, IfBroken::Fail).await;
+        drop(turn);
         let reply = self.ca.doubted(reply).await?;
         Ok(Placed {
             url: reply.location()?.into(),
