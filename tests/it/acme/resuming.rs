@@ -70,8 +70,7 @@ async fn assert_one_account(pool: &PgPool, moment: Trouble) {
     cluster.kill(0);
     held.cut();
     cluster.start_these(&[1]);
-    let took = shown(cluster.https(), &[PORTAL.to_owned()], 75).await;
-    eprintln!("an account after {took:?}");
+    shown(cluster.https(), &[PORTAL.to_owned()], 75).await;
     assert_eq!(proxy.accounts(), 1);
 }
 

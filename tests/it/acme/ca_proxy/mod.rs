@@ -139,6 +139,13 @@ impl CaProxy {
 
 impl Drop for CaProxy {
     fn drop(&mut self) {
+        // A test that fails tells what was asked last.
+        if std::thread::panicking() {
+            let requests = self.requests();
+            for request in &requests[requests.len().saturating_sub(80)..] {
+                eprintln!("the CA was asked: {request:?}");
+            }
+        }
         self.refuse();
     }
 }
