@@ -93,10 +93,6 @@ impl Exchange {
         Self { patience, ..self }
     }
 
-    pub fn patience(&self) -> Duration {
-        self.patience
-    }
-
     pub async fn get(&self, url: &Url) -> Result<Reply, CaError> {
         self.in_time(self.read(url)).await?.refused_or_not()
     }

@@ -84,7 +84,7 @@ impl Session<'_> {
             replaces: new.replaces.filter(|_| directory.offers.renewal_info),
         };
         let payload = serde_json::to_string(&order).expect("texts can be written as JSON");
-        let turn = self.ca.turn_to_place().await?;
+        let turn = self.ca.turn_to_place().await;
         let reply = self.post(&directory.new_order, &payload, IfBroken::Fail).await;
         drop(turn);
         let reply = self.ca.doubted(reply).await?;
@@ -144,15 +144,20 @@ impl Session<'_> {
         Ok(orders)
     }
 
-    /// The order for `hostname` that was placed and not finalized, if the CA keeps a list: what became of a
+    /// The order for `hostname` that was placed and not finalized, of those at `urls`: what became of a
     /// [`Self::new_order`] whose answer was lost.
-    pub async fn unfinished(&self, hostname: &str) -> Result<Option<Placed>, CaError> {
-        for url in self.orders().await?.into_iter().rev().take(LOOKED_AT) {
-            let reply = self.read(&address::parse(&url)?).await?;
+    pub async fn unfinished(&self, hostname: &str, urls: &[String]) -> Result<Option<Placed>, CaError> {
+        for url in urls.iter().rev().take(LOOKED_AT) {
+            let reply = match self.read(&address::parse(url)?).await {
+                // It is listed, and gone.
+                Err(CaError::Refused(problem)) if problem.status == 404 => continue,
+                reply => reply?,
+            };
             let order = order_of(&reply)?;
             let Identifiers { identifiers } = reply.json("the order")?;
             let is_for_it = matches!(identifiers.as_slice(), [Identifier::Dns(name)] if name == hostname);
             if is_for_it && matches!(order.status, OrderStatus::Pending | OrderStatus::Ready) {
+                let url = url.clone();
                 return Ok(Some(Placed { url, order }));
             }
         }

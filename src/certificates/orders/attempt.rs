@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Open, Orders, Outcome, Stop, certified, key_context, store, validation};
 use crate::certificates::{
-    acme::{CaError, NewOrder, Placed, Polled, Problem, Session},
+    acme::{CaError, NewOrder, Placed, Problem, Session},
     challenges,
     decisions::{breaker::Admission, lifetime, renewal},
     failure::During,
@@ -17,8 +17,6 @@ use crate::certificates::{
 
 /// How long a CA may take to make a certificate, before somebody looks again later.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
-/// Orders of the account that are looked at, to find one whose answer was lost.
-const LISTED: usize = 20;
 
 /// What an attempt is at.
 pub struct Attempt<'a> {
@@ -117,24 +115,7 @@ impl Attempt<'_> {
         let mut db = self.orders.pool.acquire().await?;
         let unknown = store::list_unknown(&mut db, self.orders.issuer(), &listed).await?;
         drop(db);
-        for url in unknown.into_iter().rev().take(LISTED) {
-            // One that is gone is none.
-            let Ok(Polled { value: order, .. }) = session.order(&url).await else {
-                continue;
-            };
-            if matches!(order.status, OrderStatus::Invalid) {
-                continue;
-            }
-            let Some(authorization) = order.authorizations.first() else {
-                continue;
-            };
-            let found = session.authorization(authorization).await?.value.auth;
-            let rustls_acme::acme::Identifier::Dns(name) = &found.identifier;
-            if name.eq_ignore_ascii_case(&self.turn.hostname) {
-                return Ok(Some(Placed { url, order }));
-            }
-        }
-        Ok(None)
+        Ok(session.unfinished(&self.turn.hostname, &unknown).await?)
     }
 
     /// Until the certificate is made. Returns where it is.

@@ -14,8 +14,8 @@ use crate::certificates::{
 
 /// Between two looks at a host of our own that is not ready.
 const OWN: TimeDelta = TimeDelta::minutes(1);
-/// For what is nobody's fault.
-const SOON: TimeDelta = TimeDelta::seconds(30);
+/// For what is nobody's fault: where it lasts, the breaker makes it longer.
+const SOON: TimeDelta = TimeDelta::seconds(5);
 
 impl Orders {
     /// What follows from how `attempt` ended.

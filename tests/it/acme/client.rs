@@ -295,7 +295,13 @@ async fn a_ca_is_asked_only_for_what_it_offers() {
     let seen = bench.fake.requests().pop().unwrap();
     assert_eq!(seen.payload, json!({"identifiers": [{"type": "dns", "value": HOST}]}));
     assert_eq!(session.orders().await.unwrap(), Vec::<String>::new());
-    assert!(session.unfinished(HOST).await.unwrap().is_none());
+    assert!(
+        session
+            .unfinished(HOST, &session.orders().await.unwrap())
+            .await
+            .unwrap()
+            .is_none()
+    );
 
     let profiles = [("shortlived".to_owned(), Span::hours(160))];
     let offering = FakeCa::start(Behaviour {

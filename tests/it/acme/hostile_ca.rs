@@ -209,11 +209,21 @@ async fn an_order_whose_answer_was_lost_is_found_and_not_placed_again() {
         bench.fake.set_fault(Kind::NewOrder, fault, 1);
         let error = bench.session_at(&hasty).new_order(&order(&hostname)).await.unwrap_err();
         assert_eq!(name(&error), expected, "{error}");
-        let found = session.unfinished(&hostname).await.unwrap().unwrap();
+        let found = session
+            .unfinished(&hostname, &session.orders().await.unwrap())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(session.orders().await.unwrap().last(), Some(&found.url));
         assert_eq!(bench.fake.ordered().len(), n + 1);
     }
-    assert!(session.unfinished("never.example").await.unwrap().is_none());
+    assert!(
+        session
+            .unfinished("never.example", &session.orders().await.unwrap())
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
