@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domains::{CaWords, Domain, Failed, connection::Expected};
+use crate::domains::{CaWords, Domain, Failed, Served, connection::Expected};
 
 #[derive(Serialize, ToSchema)]
 pub struct CertificateBody {
@@ -23,6 +23,19 @@ pub struct CertificateBody {
     failure: Option<FailureBody>,
     /// When it is tried again; null without a failure.
     next_attempt_at: Option<DateTime<Utc>>,
+    /// What each node showed in a handshake when it was last looked at from outside; empty: not looked at yet.
+    served: Vec<ServedBody>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ServedBody {
+    /// The public address that was asked; null: the node's own listener.
+    address: Option<String>,
+    /// `current`, `outdated` (another certificate than this), `expired`, `none` (no handshake) or `unreachable`.
+    #[schema(example = "current")]
+    state: String,
+    not_after: Option<DateTime<Utc>>,
+    checked_at: DateTime<Utc>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -64,9 +77,21 @@ impl CertificateBody {
             renewal_explanation_url: facts.and_then(|facts| facts.explanation_url.clone()),
             last_error: failure.map(|failure| format!("{} {}", failure.message, failure.remedy)),
             failure: failure.cloned().map(Into::into),
+            served: domain.served(expected).cloned().map(Into::into).collect(),
             next_attempt_at: failure
                 .and(domain.obtaining(expected))
                 .map(|obtaining| obtaining.due_at),
+        }
+    }
+}
+
+impl From<Served> for ServedBody {
+    fn from(served: Served) -> Self {
+        Self {
+            address: served.address,
+            state: served.state,
+            not_after: served.not_after,
+            checked_at: served.checked_at,
         }
     }
 }

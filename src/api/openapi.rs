@@ -118,7 +118,7 @@ pub fn domain_example() -> serde_json::Value {
             "record": {"type": "TXT", "name": "_signpost.contoso.com", "value": "signpost-verification=Zm9vYmFyYmF6cXV4cXV1eGNvcmdl", "observed": []},
         },
         "dns": {"checked_at": null, "ok": null, "records": [{"type": "A", "name": "contoso.com", "expected": ["192.0.2.10"], "observed": [], "ok": null}]},
-        "certificate": {"state": "none", "issuer": null, "not_before": null, "not_after": null, "renews_at": null, "renewal_explanation_url": null, "last_error": null, "failure": null, "next_attempt_at": null},
+        "certificate": {"state": "none", "issuer": null, "not_before": null, "not_after": null, "renews_at": null, "renewal_explanation_url": null, "last_error": null, "failure": null, "next_attempt_at": null, "served": []},
         "created_at": "2026-11-01T09:00:00Z",
         "updated_at": "2026-11-01T09:00:00Z",
     })

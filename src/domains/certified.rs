@@ -47,7 +47,28 @@ pub struct CaWords {
     pub detail: String,
 }
 
+/// What one node showed in a handshake when it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Served {
+    /// Whose certificates the node serves; none: it has a CA of its own.
+    pub issuer: Option<String>,
+    /// The public address that was asked; none: the node's own listener.
+    pub address: Option<String>,
+    /// `current`, `outdated`, `expired`, `none` or `unreachable`.
+    pub state: String,
+    pub not_after: Option<DateTime<Utc>>,
+    pub checked_at: DateTime<Utc>,
+}
+
 impl Domain {
+    /// What the nodes showed that serve the issuer in force.
+    pub fn served(&self, expected: &Expected) -> impl Iterator<Item = &Served> {
+        let is_ours = |issuer: &String| *issuer == expected.issuer;
+        self.served
+            .iter()
+            .filter(move |served| served.issuer.as_ref().is_none_or(is_ours))
+    }
+
     /// The certificate of the issuer in force.
     #[must_use]
     pub fn certificate(&self, expected: &Expected) -> Option<&CertificateFacts> {

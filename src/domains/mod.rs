@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{audit, dns::Failure, hostname::Hostname, input::WebUrl, vendors};
-pub use certified::{CaWords, CertificateFacts, Failed, Obtaining};
+pub use certified::{CaWords, CertificateFacts, Failed, Obtaining, Served};
 pub use connection::Connection;
 use connection::Observation;
 pub use own_hosts::OwnHosts;
@@ -48,6 +48,8 @@ pub struct Domain {
     /// Of every issuer that gave one; see [`Domain::certificate`].
     pub certificates: Vec<CertificateFacts>,
     pub obtaining: Vec<Obtaining>,
+    /// As each node was last seen from outside; see [`Domain::served`].
+    pub served: Vec<Served>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

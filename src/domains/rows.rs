@@ -47,6 +47,7 @@ pub struct Row {
     pub suspended_at: Option<DateTime<Utc>>,
     pub certificates: Option<serde_json::Value>,
     pub obtaining: Option<serde_json::Value>,
+    pub served: Option<serde_json::Value>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -70,6 +71,7 @@ impl Row {
             rival: self.rival(),
             certificates: list(self.certificates),
             obtaining: list(self.obtaining),
+            served: list(self.served),
             id: self.domain_id,
             hostname: self.hostname,
             client_id: self.client_id,

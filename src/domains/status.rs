@@ -144,6 +144,7 @@ pub(super) mod tests {
             suspended_at: None,
             certificates: Vec::new(),
             obtaining: Vec::new(),
+            served: Vec::new(),
             created_at: at(0),
             updated_at: at(0),
         }

@@ -150,6 +150,11 @@ pub(super) async fn select(
                   (select json_agg(json_build_object('issuer', l.issuer, 'due_at', l.due_at, 'failure', l.failure))
                      from certificate_leases l
                     where l.hostname = d.hostname and d.ownership_verified_at is not null) as obtaining,
+                  (select json_agg(json_build_object(
+                             'issuer', n.issuer, 'address', nullif(s.address, ''), 'state', s.state,
+                             'not_after', s.not_after, 'checked_at', s.checked_at) order by s.address, s.node_id)
+                     from served_certificates s join nodes n using (node_id)
+                    where s.hostname = d.hostname and d.ownership_verified_at is not null) as served,
                   d.created_at, d.updated_at
              from (
                   select * from domains

@@ -151,6 +151,18 @@ async fn a_domain_shows_its_certificate_and_the_numbers_count_it(pool: PgPool) {
     let life = time(&certificate["not_after"]) - time(&certificate["not_before"]);
     assert_eq!(life, TimeDelta::days(90));
     assert_eq!(trial.ordered(), 1);
+    let looked = trial
+        .until(DOMAIN, |certificate| {
+            certificate["served"].as_array().is_some_and(|all| !all.is_empty())
+        })
+        .await;
+    let seen = &looked["served"][0];
+    assert_eq!(
+        (&seen["state"], &seen["address"]),
+        (&"current".into(), &Value::Null),
+        "{looked}"
+    );
+    assert_eq!(seen["not_after"], certificate["not_after"]);
     let metrics = reqwest::get(format!("http://{}/metrics", trial.app.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
     for line in [
