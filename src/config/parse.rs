@@ -56,14 +56,29 @@ fn acme(sources: &Sources) -> Result<Acme, SettingError> {
     if let Some(path) = &ca_file {
         readable("SIGNPOST_ACME_CA_FILE", path)?;
     }
+    let eab_key_id: Option<String> = optional(sources, "SIGNPOST_ACME_EAB_KEY_ID")?;
+    let eab_key = optional(sources, "SIGNPOST_ACME_EAB_KEY")?;
+    if eab_key_id.is_some() != eab_key.is_some() {
+        return Err(SettingError::new(
+            "SIGNPOST_ACME_EAB_KEY_ID",
+            "and SIGNPOST_ACME_EAB_KEY are needed together: the CA gives both",
+        ));
+    }
+    let directory: url::Url = required(sources, "SIGNPOST_ACME_DIRECTORY")?;
+    if directory.scheme() != "https" || !directory.has_host() {
+        return Err(SettingError::new(
+            "SIGNPOST_ACME_DIRECTORY",
+            format_args!("`{directory}` is not an https URL"),
+        ));
+    }
     Ok(Acme {
-        directory: required(sources, "SIGNPOST_ACME_DIRECTORY")?,
+        directory,
         contact: optional(sources, "SIGNPOST_ACME_CONTACT")?,
         challenge: required(sources, "SIGNPOST_ACME_CHALLENGE")?,
         ca_file,
         profile: optional(sources, "SIGNPOST_ACME_PROFILE")?,
-        eab_key_id: optional(sources, "SIGNPOST_ACME_EAB_KEY_ID")?,
-        eab_key: optional(sources, "SIGNPOST_ACME_EAB_KEY")?,
+        eab_key_id,
+        eab_key,
     })
 }
 
@@ -241,6 +256,9 @@ mod tests {
             ("SIGNPOST_EDGE_ADDRESSES", "192.0.2.1,nonsense"),
             ("SIGNPOST_CERTIFICATES", "letsencrypt"),
             ("SIGNPOST_ACME_CA_FILE", "/nonexistent/ca.pem"),
+            ("SIGNPOST_ACME_DIRECTORY", "http://ca.example/directory"),
+            ("SIGNPOST_ACME_DIRECTORY", "ca.example"),
+            ("SIGNPOST_ACME_EAB_KEY_ID", "customer-7"),
             ("SIGNPOST_SECRET_KEY_FILE", "/etc"),
             ("SIGNPOST_TRUSTED_PROXIES", "10.0.0.0/64"),
             ("SIGNPOST_ENTRA_URLS", "global"),
@@ -290,6 +308,7 @@ mod tests {
     fn secrets_are_masked_where_settings_are_shown() {
         let pairs = [
             ("DATABASE_URL", "postgres://u:hunter2@db/x?password=hunter2"),
+            ("SIGNPOST_ACME_EAB_KEY_ID", "customer"),
             ("SIGNPOST_ACME_EAB_KEY", "hunter2"),
             ("SIGNPOST_SMTP_URL", "smtp://u:hunter2@mail"),
         ];
