@@ -113,11 +113,6 @@ impl Cluster {
         self
     }
 
-    /// Before it is started: one more setting of one node.
-    pub fn set_of(&mut self, node: usize, name: &str, value: &str) {
-        self.machines[node].set(name, value);
-    }
-
     /// Starts those that do not run, together.
     pub fn start(&mut self) {
         let all: Vec<_> = (0..self.machines.len()).collect();
@@ -185,11 +180,6 @@ impl Cluster {
         assert!(answer.status < 300, "{}", answer.text);
         let verify = ["domain", "verify", "-"];
         self.machines[0].run_with(&verify, &hostnames.join("\n")).succeeded();
-    }
-
-    /// A domain as the API shows it.
-    pub async fn domain(&self, hostname: &str) -> Value {
-        self.msp().await.get(&format!("/domains/{hostname}")).await.json()
     }
 
     /// Everything that the nodes have printed.

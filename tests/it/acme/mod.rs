@@ -1,6 +1,5 @@
 //! Certificates from ACME with real peers: Pebble behind a proxy that can make trouble, a CA of our own that does what
 //! it is told, a name server, a load balancer, and several processes of ours on one database.
-#![allow(dead_code, reason = "the tests that use the rest come with the orders")]
 mod balancer;
 mod ca_proxy;
 mod client;

@@ -103,7 +103,7 @@ async fn whatever_a_ca_answers_few_questions_are_asked_and_it_is_forgiven(pool: 
         let names = site.register(name).await;
         let failure = site.failure(name).await;
         // Time enough for many attempts.
-        site.customers.ask(200).await;
+        site.customers.ask(100).await;
         let attempts = injected.met();
         assert!((1..=12).contains(&attempts), "{name}: {attempts} attempts: {failure}");
         injected.release();

@@ -148,9 +148,4 @@ impl Pebble {
         let pem = client.unwrap().get(url).send().await.unwrap().bytes().await.unwrap();
         CertificateDer::from_pem_slice(&pem).unwrap()
     }
-
-    /// What it has written to its log since its last start.
-    pub fn said(&self) -> String {
-        self.process.as_ref().map(Process::said).unwrap_or_default()
-    }
 }

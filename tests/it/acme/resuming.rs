@@ -3,15 +3,14 @@ use sqlx::PgPool;
 
 use super::{
     ca_proxy::{CaProxy, Injected, Kind, Trouble, Where},
-    cluster::{Cluster, PORTAL, World, hostnames, shown},
+    cluster::{Cluster, EDGE, PORTAL, World, hostnames, shown},
     pebble::{Options, Pebble},
 };
 
 /// Before the CA hears of it, and when it has done what was asked and nobody knows.
 const MOMENTS: [Trouble; 2] = [Trouble::HoldBefore, Trouble::HoldAfter];
 
-const STEPS: [Kind; 7] = [
-    Kind::NewOrder,
+const STEPS: [Kind; 6] = [
     Kind::Authorization,
     Kind::Challenge,
     Kind::Poll,
@@ -32,23 +31,26 @@ async fn whoever_takes_over_finishes_each_order_from_where_the_killed_node_left_
     shown(cluster.https(), &[PORTAL.to_owned()], 30).await;
 
     let moments = STEPS.iter().flat_map(|step| MOMENTS.map(|moment| (*step, moment)));
-    let moments: Vec<_> = moments.collect();
+    // Orders are placed one after the other: the one that is held there comes last.
+    let moments: Vec<_> = moments.chain([(Kind::NewOrder, Trouble::HoldBefore)]).collect();
     let names = hostnames("step", moments.len());
     world.names.put_here(&names);
     let inject = |(name, (step, moment)): (&String, &(Kind, Trouble))| {
         proxy.inject(Where::at(*step).of(name), moment.clone(), 1)
     };
     let held: Vec<Injected> = names.iter().zip(&moments).map(inject).collect();
-    cluster.register(&names).await;
-    for held in &held {
+    let (last, others) = names.split_last().unwrap();
+    cluster.register(others).await;
+    for held in &held[..others.len()] {
         held.wait_until_held().await;
     }
+    cluster.register(std::slice::from_ref(last)).await;
+    held[others.len()].wait_until_held().await;
     cluster.kill(0);
     // What was under way dies with it: the CA never hears of what was held before it.
     held.iter().for_each(Injected::cut);
     cluster.start_these(&[1]);
-    let took = shown(cluster.https(), &names, 75).await;
-    eprintln!("finished by another after {took:?}");
+    shown(cluster.https(), &names, 75).await;
 
     let mut orders = proxy.orders();
     orders.retain(|name| names.contains(name));
@@ -57,29 +59,57 @@ async fn whoever_takes_over_finishes_each_order_from_where_the_killed_node_left_
     assert_eq!(proxy.accounts(), 1);
 }
 
-/// A node is killed while it asks for the account; another goes on.
-async fn assert_one_account(pool: &PgPool, moment: Trouble) {
-    let world = World::new();
-    let public = world.balancer.public();
-    let pebble = Pebble::start(&world.pki, &world.names.address(), public, Options::fast());
-    let proxy = CaProxy::start(&world.pki, pebble.port());
-    let mut cluster = Cluster::new(&world, pool, &proxy.directory(), 2);
-    let held = proxy.inject(Where::at(Kind::NewAccount), moment, 1);
-    cluster.start_these(&[0]);
-    held.wait_until_held().await;
-    cluster.kill(0);
-    held.cut();
-    cluster.start_these(&[1]);
-    shown(cluster.https(), &[PORTAL.to_owned()], 75).await;
-    assert_eq!(proxy.accounts(), 1);
+#[sqlx::test]
+async fn an_account_or_an_order_that_the_killed_node_never_heard_of_is_found_again(pool: PgPool) {
+    let mut scenes: Vec<Scene> = Vec::new();
+    // One CA each, so that all wait at the same time.
+    for (step, moment) in [
+        (Kind::NewAccount, Trouble::HoldBefore),
+        (Kind::NewAccount, Trouble::HoldAfter),
+        (Kind::NewOrder, Trouble::HoldAfter),
+    ] {
+        let scene = Scene::new(&pool, scenes.first().map(|scene| &scene.cluster), (step, moment));
+        scenes.push(scene);
+    }
+    futures_util::future::join_all(scenes.iter_mut().map(Scene::play)).await;
 }
 
-#[sqlx::test]
-async fn a_node_killed_before_the_account_is_made_leaves_it_to_another(pool: PgPool) {
-    assert_one_account(&pool, Trouble::HoldBefore).await;
+/// A node that is killed in the first moments of a CA's life with us, and one that takes over.
+struct Scene {
+    cluster: Cluster,
+    proxy: CaProxy,
+    held: Injected,
+    _pebble: Pebble,
+    _world: World,
 }
 
-#[sqlx::test]
-async fn an_account_that_the_killed_node_never_heard_of_is_found_again(pool: PgPool) {
-    assert_one_account(&pool, Trouble::HoldAfter).await;
+impl Scene {
+    fn new(pool: &PgPool, beside: Option<&Cluster>, (step, moment): (Kind, Trouble)) -> Self {
+        let world = World::new();
+        let public = world.balancer.public();
+        let pebble = Pebble::start(&world.pki, &world.names.address(), public, Options::fast());
+        let proxy = CaProxy::start(&world.pki, pebble.port());
+        let directory = proxy.directory();
+        Self {
+            held: proxy.inject(Where::at(step), moment, 1),
+            cluster: match beside {
+                None => Cluster::new(&world, pool, &directory, 2),
+                Some(other) => other.beside(&world, pool, &directory, 2),
+            },
+            proxy,
+            _pebble: pebble,
+            _world: world,
+        }
+    }
+
+    async fn play(&mut self) {
+        self.cluster.start_these(&[0]);
+        self.held.wait_until_held().await;
+        self.cluster.kill(0);
+        self.held.cut();
+        self.cluster.start_these(&[1]);
+        let own = [PORTAL, EDGE].map(str::to_owned);
+        shown(self.cluster.https(), &own, 75).await;
+        assert_eq!((self.proxy.accounts(), self.proxy.orders().len()), (1, own.len()));
+    }
 }

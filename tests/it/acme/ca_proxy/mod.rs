@@ -192,11 +192,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, acceptor: TlsAcceptor) ->
                 }
                 Trouble::HoldBefore => {
                     found.hold().await?;
-                    shared.forward(&request).await?
+                    shared.forward(&request, &seen).await?
                 }
                 Trouble::HoldAfter => unreachable!("it comes after"),
             },
-            None => shared.forward(&request).await?,
+            None => shared.forward(&request, &seen).await?,
         };
         shared.records.add(seen.clone(), &answer);
         if let Some(found) = shared.troubles.after(&seen, answer.status) {
@@ -208,8 +208,15 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, acceptor: TlsAcceptor) ->
 
 impl Shared {
     /// What the CA says, or nothing if it is not there.
-    async fn forward(&self, request: &Request) -> Option<Answer> {
-        let method = request.method.parse().ok()?;
+    async fn forward(&self, request: &Request, seen: &Record) -> Option<Answer> {
+        let answer = self.ask(request).await;
+        answer
+            .inspect_err(|error| self.records.add_failed(seen.clone(), error))
+            .ok()
+    }
+
+    async fn ask(&self, request: &Request) -> reqwest::Result<Answer> {
+        let method = request.method.parse().unwrap();
         let mut forwarded = self.upstream.request(method, format!("{}{}", self.ca, request.path));
         for (name, value) in &request.headers {
             // The URLs that the CA makes are made of the Host that it was asked as.
@@ -217,13 +224,13 @@ impl Shared {
                 forwarded = forwarded.header(name, value);
             }
         }
-        let response = forwarded.body(request.body.clone()).send().await.ok()?;
+        let response = forwarded.body(request.body.clone()).send().await?;
         let headers = response.headers().iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
-        Some(Answer {
+        Ok(Answer {
             status: response.status().as_u16(),
             headers: headers.collect(),
-            body: response.bytes().await.ok()?.to_vec(),
+            body: response.bytes().await?.to_vec(),
         })
     }
 }

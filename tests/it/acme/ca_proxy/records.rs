@@ -42,7 +42,6 @@ pub struct Record {
     pub status: u16,
     /// The type of the problem, without what all types begin with.
     pub problem: Option<String>,
-    path: String,
 }
 
 #[derive(Default)]
@@ -65,10 +64,9 @@ impl Records {
     /// What a request is, before it is answered.
     pub fn look(&self, request: &Request) -> Record {
         let known = self.0.lock().unwrap();
-        let path = request.path.clone();
-        let hostname = ordered(request).or_else(|| known.hostnames.get(&path).cloned());
+        let hostname = ordered(request).or_else(|| known.hostnames.get(&request.path).cloned());
         let is_begun = hostname.as_ref().is_some_and(|hostname| known.begun.contains(hostname));
-        let kind = match kind_of(&path) {
+        let kind = match kind_of(&request.path) {
             Kind::Authorization if is_begun => Kind::Poll,
             kind => kind,
         };
@@ -78,8 +76,13 @@ impl Records {
             hostname,
             status: 0,
             problem: None,
-            path,
         }
+    }
+
+    /// The CA was not there.
+    pub fn add_failed(&self, record: Record, error: &reqwest::Error) {
+        let problem = Some(format!("{error:?}"));
+        self.0.lock().unwrap().list.push(Record { problem, ..record });
     }
 
     pub fn add(&self, mut record: Record, answer: &Answer) {
