@@ -189,10 +189,7 @@ impl Accounts {
     pub async fn let_another_probe(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
         let mut tx = self.pool.begin().await?;
         let before = store::lock_breaker(&mut tx, self.ca.name()).await?;
-        let after = Breaker {
-            paused_until: Some(now),
-            ..before
-        };
+        let after = before.unprobed(now);
         store::replace_breaker(&mut tx, self.ca.name(), before, after).await?;
         tx.commit().await
     }

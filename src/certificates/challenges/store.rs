@@ -65,6 +65,18 @@ pub async fn withdraw(db: &mut PgConnection, issuer: &str, hostname: &str) -> Re
     Ok(())
 }
 
+/// Has no node answer `token` any longer; what else is answered for `hostname` stays.
+pub async fn withdraw_one(db: &mut PgConnection, hostname: &str, token: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from acme_challenges where hostname = $1 and token = $2",
+        hostname,
+        token
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 pub async fn delete_expired(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
     Ok(sqlx::query!("delete from acme_challenges where expires_at <= $1", now)
         .execute(db)

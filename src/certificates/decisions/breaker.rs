@@ -52,6 +52,18 @@ impl Breaker {
         }
     }
 
+    /// Whoever was to try asked nothing: another may. What the CA asked for meanwhile holds.
+    #[must_use]
+    pub fn unprobed(self, now: DateTime<Utc>) -> Self {
+        let is_a_probe = |until: &DateTime<Utc>| *until <= now + PROBE;
+        Self {
+            paused_until: self
+                .paused_until
+                .map(|until| if is_a_probe(&until) { now.min(until) } else { until }),
+            ..self
+        }
+    }
+
     /// After a failure of somebody who was `admitted`. `retry_at`: when the CA will be asked again, if it said so.
     #[must_use]
     pub fn after_failure(self, retry_at: Option<DateTime<Utc>>, admitted: Admission, now: DateTime<Utc>) -> Self {
@@ -111,6 +123,19 @@ mod tests {
             };
             (probing.after_failure(None, admitted, now), now)
         })
+    }
+
+    #[test]
+    fn who_tried_nothing_lets_another_try_and_forgets_nothing_that_the_ca_asked_for() {
+        let (closed, now) = failed(3);
+        let over = at(2);
+        let probing = closed.probing(over);
+        assert!(now < over && matches!(probing.admits(over), Admission::Closed(_)));
+        assert_eq!(probing.unprobed(over).admits(over), Admission::OneProbe);
+        assert_eq!(probing.unprobed(over).failures, closed.failures);
+        let told = probing.after_failure(Some(at(60)), Admission::Open, over);
+        assert_eq!(told.unprobed(over), told, "an hour was asked for meanwhile");
+        assert_eq!(Breaker::default().unprobed(over), Breaker::default());
     }
 
     #[test]

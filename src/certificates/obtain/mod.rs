@@ -186,7 +186,8 @@ impl Obtainer {
     async fn order(&self, attempt: &Attempt<'_>, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
         let (orders, turn) = (attempt.orders, attempt.turn);
         if !turn.is_eligible {
-            return turns::store::forget(&mut *self.pool.acquire().await?, &self.eligible.issuer, turn).await;
+            turns::store::forget(&mut *self.pool.acquire().await?, &self.eligible.issuer, turn).await?;
+            return orders.give_up_probe(attempt.admitted, now).await;
         }
         let ended = tokio::select! {
             ended = Box::pin(attempt.run(now)) => ended,

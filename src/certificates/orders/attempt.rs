@@ -1,5 +1,5 @@
 //! One attempt at one hostname, from the last stored step on, under a turn that is kept while it lasts.
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rustls_acme::acme::{Order, OrderStatus};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -14,9 +14,12 @@ use crate::certificates::{
     store::NewCertificate,
     turns::{self, Turn},
 };
+use crate::sealed::SealError;
 
 /// How long a CA may take to make a certificate, before somebody looks again later.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
+/// An order that is still at it after this hangs for good: another is made.
+const HANGS: TimeDelta = TimeDelta::hours(1);
 
 /// What an attempt is at.
 pub struct Attempt<'a> {
@@ -39,6 +42,9 @@ impl Attempt<'_> {
     /// Ends with a stored certificate, or with the reason why not.
     pub async fn run(&self, now: DateTime<Utc>) -> Result<(), Stop> {
         let open = self.open(now).await?;
+        if open.is_none() {
+            self.look_for_room(now).await?;
+        }
         self.orders.look_first(&self.turn.hostname, now).await?;
         let account = self.orders.accounts.registered().await?;
         let session = self.orders.accounts.ca.account(&account.key, &account.url)?;
@@ -150,7 +156,7 @@ impl Attempt<'_> {
                 OrderStatus::Processing => {}
             }
             if Instant::now() >= deadline {
-                return Err(CaError::Timeout.into());
+                return Err(Stop::Slow);
             }
             tokio::time::sleep(validation::pause(asked, told)).await;
             asked += 1;
@@ -207,19 +213,10 @@ impl Attempt<'_> {
 
     /// An order that is over is not gone on with; one that may still come to something stays open.
     async fn close(&self, open: &Open, stop: &Stop) -> Result<(), Stop> {
-        let (outcome, is_placed) = match stop {
-            Stop::Invalid(_) => (Outcome::Invalid, true),
-            Stop::Unusable(_) => (Outcome::GivenUp, true),
-            Stop::Ca(CaError::Refused(problem), _) if !(400..500).contains(&problem.status) => return Ok(()),
-            Stop::Ca(CaError::Refused(problem), _) => match problem.kind.as_str() {
-                "badNonce" | "accountDoesNotExist" => return Ok(()),
-                // What was placed goes on when the CA has time.
-                "rateLimited" => (Outcome::Refused, false),
-                _ => (Outcome::Refused, true),
-            },
-            _ => return Ok(()),
-        };
         let now = crate::clock::now();
+        let Some((outcome, is_placed)) = over(stop, now - open.created_at) else {
+            return Ok(());
+        };
         let mut tx = self.orders.pool.begin().await?;
         if turns::store::confirm(&mut tx, self.orders.issuer(), self.turn).await? {
             match is_placed {
@@ -230,5 +227,64 @@ impl Attempt<'_> {
         }
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// What an order that `stop` ended is over with, and whether also if it was placed. None: it may still come to something.
+fn over(stop: &Stop, age: TimeDelta) -> Option<(Outcome, bool)> {
+    match stop {
+        Stop::Invalid(_) => Some((Outcome::Invalid, true)),
+        // Sealed under a key that only another node has, it is opened there.
+        Stop::Unusable(_) | Stop::Sealed(SealError::Malformed | SealError::Forged) => Some((Outcome::GivenUp, true)),
+        Stop::Slow if age > HANGS => Some((Outcome::GivenUp, true)),
+        Stop::Ca(CaError::Refused(problem), _) if !(400..500).contains(&problem.status) => None,
+        Stop::Ca(CaError::Refused(problem), _) => match problem.kind.as_str() {
+            "badNonce" | "accountDoesNotExist" => None,
+            // What was placed goes on when the CA has time.
+            "rateLimited" => Some((Outcome::Refused, false)),
+            _ => Some((Outcome::Refused, true)),
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_over_when_nothing_can_come_of_it() {
+        let refused = |status, kind: &str| {
+            let problem = Problem {
+                status,
+                kind: kind.to_owned(),
+                ..validation::unknown()
+            };
+            Stop::from(CaError::Refused(problem))
+        };
+        let (given_up, is_refused) = (Some((Outcome::GivenUp, true)), Some((Outcome::Refused, true)));
+        for (stop, minutes, expected) in [
+            (Stop::Slow, 5, None),
+            (Stop::Slow, 61, given_up),
+            (Stop::Sealed(SealError::Forged), 0, given_up),
+            (Stop::Sealed(SealError::Malformed), 0, given_up),
+            (Stop::Sealed(SealError::UnknownKey), 0, None),
+            (
+                Stop::Unusable("The CA's certificate is for another key.".into()),
+                0,
+                given_up,
+            ),
+            (Stop::Invalid(validation::unknown()), 0, Some((Outcome::Invalid, true))),
+            (Stop::Lost, 61, None),
+            (CaError::Timeout.into(), 61, None),
+            (refused(404, "malformed"), 0, is_refused),
+            (refused(403, "unauthorized"), 0, is_refused),
+            (refused(429, "rateLimited"), 0, Some((Outcome::Refused, false))),
+            (refused(400, "badNonce"), 61, None),
+            (refused(400, "accountDoesNotExist"), 61, None),
+            (refused(500, "serverInternal"), 61, None),
+        ] {
+            assert_eq!(over(&stop, TimeDelta::minutes(minutes)), expected, "{stop:?}");
+        }
     }
 }

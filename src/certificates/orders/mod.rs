@@ -105,6 +105,9 @@ pub enum Stop {
     Wait { failure: Failure, until: DateTime<Utc> },
     #[error("{0}")]
     Ca(CaError, During),
+    /// The CA answers, and comes to no end.
+    #[error("the CA takes too long with the order")]
+    Slow,
     /// The CA's validation, or the order, failed: its words.
     #[error("the order failed: {} {}", .0.kind, .0.detail)]
     Invalid(Problem),

@@ -81,7 +81,10 @@ impl Orders {
                 .await;
             seen.map_err(|seen| Stop::Preflight(Failure::self_test_unreached(hostname, *address, &seen, now)))
         });
-        try_join_all(asked).await.map(drop)
+        let seen = try_join_all(asked).await.map(drop);
+        // Nobody asks for it again, and every node keeps what is not withdrawn.
+        challenges::store::withdraw_one(&mut *self.pool.acquire().await?, hostname, &token).await?;
+        seen
     }
 }
 

@@ -1,19 +1,26 @@
 //! Before an order is placed: one that stands is gone on with; otherwise a place in the budget is taken and the key is
 //! stored, and only then the CA is asked.
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Attempt, Open, Outcome, Reservation, Stop, certified, key_context, store};
+use super::{Attempt, Current, Open, Outcome, Reservation, Stop, certified, key_context, store};
 use crate::certificates::{
     account,
     acme::certificate_id,
-    decisions::{breaker::Admission, budget, priority::priority},
+    decisions::{
+        breaker::Admission,
+        budget::{self, Budget},
+        priority::priority,
+    },
     failure::Failure,
     turns,
 };
 
 /// An order that is older is nothing to go on with: no CA keeps one longer than a week.
 const STALE: TimeDelta = TimeDelta::days(6);
+/// Over which those who wait for one place come back.
+const SPREAD: TimeDelta = TimeDelta::minutes(10);
 
 impl Attempt<'_> {
     /// The order to go on with. One that no CA remembers is let go.
@@ -51,19 +58,8 @@ impl Attempt<'_> {
             let failure = Failure::ca_paused(until, now);
             return Err(Stop::Wait { failure, until });
         }
-        let usage = store::usage(&mut tx, orders, hostname, &registered_domain, now).await?;
         let current = store::find_current(&mut tx, orders.issuer(), hostname).await?;
-        let wanted = budget::Wanted {
-            priority: priority(current.map(|current| current.urgent_at), now),
-            replaces: replaces.is_some(),
-        };
-        if let Err(wait) = budget::may_order(&orders.limits, &usage, wanted, now) {
-            let failure = Failure::budget_spent(hostname, wait, now);
-            return Err(Stop::Wait {
-                failure,
-                until: wait.until,
-            });
-        }
+        self.room(&mut tx, current, replaces.is_some(), now).await?;
         let reservation = Reservation {
             order_id,
             registered_domain,
@@ -81,6 +77,43 @@ impl Attempt<'_> {
             replaces: reservation.replaces,
             profile: reservation.profile,
             created_at: now,
+        })
+    }
+
+    /// Before anything else is looked at: of thousands that wait for a place, each would look at its name for nothing.
+    /// Whether an order is to replace a certificate the CA has to be asked; until then, it does.
+    pub(super) async fn look_for_room(&self, now: DateTime<Utc>) -> Result<(), Stop> {
+        let mut db = self.orders.pool.acquire().await?;
+        let current = store::find_current(&mut db, self.orders.issuer(), &self.turn.hostname).await?;
+        let replaces = current.is_some();
+        self.room(&mut db, current, replaces, now).await
+    }
+
+    async fn room(
+        &self,
+        db: &mut PgConnection,
+        current: Option<Current>,
+        replaces: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), Stop> {
+        let (orders, hostname) = (self.orders, &self.turn.hostname);
+        let registered_domain = budget::registered_domain(hostname);
+        let usage = store::usage(db, orders, hostname, registered_domain, now).await?;
+        let wanted = budget::Wanted {
+            priority: priority(current.map(|current| current.urgent_at), now),
+            replaces,
+        };
+        let Err(mut wait) = budget::may_order(&orders.limits, &usage, wanted, now) else {
+            return Ok(());
+        };
+        // All who wait for the account's next place would come at once, and again for the one after it.
+        if wait.budget == Budget::Orders {
+            let [draw, ..] = crate::sealed::random::<8>();
+            wait.until += SPREAD * i32::from(draw) / 256;
+        }
+        Err(Stop::Wait {
+            failure: Failure::budget_spent(hostname, wait, now),
+            until: wait.until,
         })
     }
 

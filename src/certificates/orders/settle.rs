@@ -16,6 +16,8 @@ use crate::certificates::{
 const OWN: TimeDelta = TimeDelta::minutes(1);
 /// For what is nobody's fault: where it lasts, the breaker makes it longer.
 const SOON: TimeDelta = TimeDelta::seconds(5);
+/// For a key that does not open: another node may have it, or an operator has to act.
+const UNOPENED: TimeDelta = TimeDelta::minutes(10);
 
 impl Orders {
     /// What follows from how `attempt` ended.
@@ -54,16 +56,21 @@ impl Orders {
                 return Ok(waits(failure, until));
             }
             Stop::Ca(error, during) => (error, during),
+            Stop::Slow => (CaError::Timeout, During::Order),
             Stop::Invalid(problem) => (CaError::Refused(problem), During::Order),
             Stop::Unusable(what) => (CaError::Malformed(what), During::Order),
             Stop::Lost | Stop::Sealed(_) | Stop::Database(_) => {
+                let until = match &stop {
+                    Stop::Sealed(_) => now + UNOPENED,
+                    _ => now + SOON,
+                };
                 let error = anyhow::Error::new(stop);
                 tracing::warn!(
                     domain.hostname = turn.hostname,
                     error = crate::telemetry::one_line(&error),
                     "an order waits"
                 );
-                return Ok(waits(Failure::of_us(&error.to_string(), now), now + SOON));
+                return Ok(waits(Failure::of_us(&error.to_string(), now), until));
             }
         };
         let (failure, culprit) = failure::of(&error, &turn.hostname, during, now);
@@ -87,7 +94,7 @@ impl Orders {
     }
 
     /// It was to find out whether the CA is back, and did not ask: another may.
-    async fn give_up_probe(&self, admitted: Admission, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    pub async fn give_up_probe(&self, admitted: Admission, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
         match admitted {
             Admission::OneProbe => self.accounts.let_another_probe(now).await,
             Admission::Open | Admission::Closed(_) => Ok(()),

@@ -12,6 +12,7 @@ use super::{
 };
 
 const LOOK: Duration = Duration::from_secs(15);
+/// After the first attempt; after the second twice as long, after the third three times.
 const AGAIN: TimeDelta = TimeDelta::minutes(10);
 const AT_ONCE: i64 = 20;
 /// RFC 5280 §5.3.1: the domain is not ours to answer for any more.
@@ -21,7 +22,11 @@ impl Orders {
     /// Until `cancel`.
     pub async fn revoke(&self, cancel: CancellationToken) {
         loop {
-            if let Err(error) = self.revoke_due(crate::clock::now()).await {
+            let revoked = tokio::select! {
+                () = cancel.cancelled() => return,
+                revoked = self.revoke_due(crate::clock::now()) => revoked,
+            };
+            if let Err(error) = revoked {
                 tracing::warn!(error = crate::telemetry::one_line(&error.into()), "revocations wait");
             }
             tokio::select! {
@@ -34,7 +39,7 @@ impl Orders {
     /// Returns how many were revoked.
     pub async fn revoke_due(&self, now: DateTime<Utc>) -> Result<usize, Stop> {
         let mut db = self.pool.acquire().await?;
-        let due = store::claim_due(&mut db, self.issuer(), now, now + AGAIN, AT_ONCE).await?;
+        let due = store::claim_due(&mut db, self.issuer(), now, AGAIN, AT_ONCE).await?;
         drop(db);
         let mut revoked = 0;
         for certificate in due {

@@ -1,5 +1,5 @@
 //! Every statement on `acme_revocations`.
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -11,12 +11,12 @@ pub struct Due {
     pub certificate: Vec<u8>,
 }
 
-/// Those that are due; nobody else gets them until `again`. One that has expired needs no revoking.
+/// Those that are due; nobody else gets them before `again` is over. Twenty attempts outlast a CA that is away for a day.
 pub async fn claim_due(
     db: &mut PgConnection,
     issuer: &str,
     now: DateTime<Utc>,
-    again: DateTime<Utc>,
+    again: TimeDelta,
     limit: i64,
 ) -> Result<Vec<Due>, sqlx::Error> {
     sqlx::query_as!(
@@ -26,13 +26,13 @@ pub async fn claim_due(
                where issuer = $1 and due_at <= $2 and attempts < 20
                order by due_at limit $4
                  for update skip locked)
-         update acme_revocations r set due_at = $3, attempts = attempts + 1
+         update acme_revocations r set due_at = $2 + make_interval(secs => $3) * (attempts + 1), attempts = attempts + 1
            from due
           where r.revocation_id = due.revocation_id
          returning r.revocation_id, r.hostname, r.certificate",
         issuer,
         now,
-        again,
+        again.as_seconds_f64(),
         limit,
     )
     .fetch_all(db)

@@ -37,7 +37,11 @@ impl Orders {
     /// Until `cancel`.
     pub async fn follow_suggestions(&self, cancel: CancellationToken) {
         loop {
-            match self.ask_when_to_renew(crate::clock::now()).await {
+            let asked = tokio::select! {
+                () = cancel.cancelled() => return,
+                asked = self.ask_when_to_renew(crate::clock::now()) => asked,
+            };
+            match asked {
                 // There may be others.
                 Ok(Looked::Asked(asked)) if i64::try_from(asked).unwrap_or(i64::MAX) == AT_ONCE => continue,
                 Ok(_) => {}
@@ -77,7 +81,8 @@ impl Orders {
                 Ok(()) => {}
                 Err(error @ (CaError::Unreachable(_) | CaError::Timeout)) => {
                     tracing::warn!(%error, "the CA does not say when to renew");
-                    break;
+                    // Nor of the others: they are left as they are, however many are due.
+                    return Ok(Looked::Unasked);
                 }
                 Err(error) => {
                     tracing::info!(domain.hostname = certificate.hostname, %error, "the CA does not say when to renew");
@@ -109,6 +114,8 @@ impl Orders {
         let is_same = before.is_some_and(|before| before.is_same(&suggestion));
         let chosen = renewal::choose(&suggestion, draw, now);
         let mut tx = self.pool.begin().await?;
+        // As whoever stores a certificate does: the turn first, or the two wait for each other.
+        turns::store::lock(&mut tx, self.issuer(), &certificate.hostname).await?;
         let again = renewal::ask_again_at(retry_after, now);
         match chosen {
             // Drawn once in a window, and kept.

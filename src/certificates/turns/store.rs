@@ -140,6 +140,18 @@ pub async fn confirm(db: &mut PgConnection, issuer: &str, turn: &Turn) -> Result
     Ok(found.is_some())
 }
 
+/// Nobody else changes the turn, if there is one, until the end of the transaction.
+pub async fn lock(db: &mut PgConnection, issuer: &str, hostname: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select hostname from certificate_leases where hostname = $1 and issuer = $2 for update",
+        hostname,
+        issuer,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
+}
+
 /// Keeps the claim for longer. `false`: somebody else has it.
 pub async fn extend(
     db: &mut PgConnection,

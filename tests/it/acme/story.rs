@@ -333,6 +333,9 @@ async fn a_validation_that_fails_is_told_in_words_and_not_tried_a_fourth_time_in
         .until(DOMAIN, |certificate| certificate["failure"]["code"] == "budget_spent")
         .await;
     assert_eq!(trial.ordered(), 3, "the CA was not asked");
+    let looked = "select count(*) from acme_challenges where hostname = 'contoso.com'";
+    let looked: i64 = sqlx::query_scalar(looked).fetch_one(&trial.app.pool).await.unwrap();
+    assert_eq!(looked, 0, "nor did we ask ourselves, since there was no room");
     let wait = time(&waits["next_attempt_at"]) - clock::now();
     assert!(
         (TimeDelta::minutes(55)..=TimeDelta::minutes(70)).contains(&wait),
@@ -435,5 +438,69 @@ async fn a_certificate_that_nobody_renews_is_warned_of_once(pool: PgPool) {
     );
     assert_eq!(row.2["hostname"], DOMAIN);
     drop(db);
+    trial.app.stop().await;
+}
+
+#[sqlx::test]
+async fn an_order_whose_key_does_not_open_makes_room_for_another(pool: PgPool) {
+    let trial = Trial::start(&pool, Behaviour::default(), &[]).await;
+    trial
+        .set(
+            "insert into acme_orders (order_id, issuer, hostname, registered_domain, key_sealed, created_at)
+             select gen_random_uuid(), issuer, 'contoso.com', 'contoso.com', 'garbage', now() from acme_accounts",
+        )
+        .await;
+    trial.connect(DOMAIN).await;
+    trial
+        .until(DOMAIN, |certificate| !certificate["failure"].is_null())
+        .await;
+    assert_eq!(trial.ordered(), 0);
+    trial.hurry().await;
+    trial.until(DOMAIN, |certificate| certificate["state"] == "valid").await;
+    assert_eq!(trial.ordered(), 1);
+    trial.app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_domain_that_left_does_not_keep_others_from_trying_whether_the_ca_is_back(pool: PgPool) {
+    let trial = Trial::start(&pool, Behaviour::default(), &[]).await;
+    trial.certify(DOMAIN).await;
+    for statement in [
+        "update acme_accounts set failures = 3, paused_until = now() + interval '1 hour'",
+        "update domains set suspended_at = now() where hostname = 'contoso.com'",
+        "update certificate_leases set due_at = now() - interval '1 day', urgency = 0 where hostname = 'contoso.com'",
+    ] {
+        trial.set(statement).await;
+    }
+    trial.connect("other.example.com").await;
+    trial
+        .set("update acme_accounts set paused_until = now() - interval '1 second'")
+        .await;
+    trial
+        .until("other.example.com", |certificate| certificate["state"] == "valid")
+        .await;
+    trial.app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_revocation_that_fails_is_tried_again_later_each_time(pool: PgPool) {
+    let trial = Trial::start(&pool, Behaviour::default(), &[]).await;
+    trial.ca.change(|ca| ca.is_down = true);
+    // So late that nobody but us finds it due.
+    trial
+        .set(
+            "insert into acme_revocations (revocation_id, issuer, hostname, certificate, due_at)
+             select gen_random_uuid(), issuer, 'contoso.com', 'a certificate', now() + interval '1 day' from acme_accounts",
+        )
+        .await;
+    let issuer = trial.app.running.issuer();
+    let mut now = clock::now() + TimeDelta::days(2);
+    for minutes in [10, 20, 30] {
+        assert_eq!(acme(&issuer).revoke_due(now).await.unwrap(), 0);
+        let due = sqlx::query_scalar::<_, DateTime<Utc>>("select due_at from acme_revocations");
+        let due = due.fetch_one(&trial.app.pool).await.unwrap();
+        assert_eq!((due - now).num_seconds(), minutes * 60);
+        now += TimeDelta::days(1);
+    }
     trial.app.stop().await;
 }
