@@ -1,6 +1,6 @@
 //! The key and the request of an order, and whether the certificate that came is the one that was asked for.
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use x509_parser::{
     extensions::GeneralName,
@@ -8,6 +8,9 @@ use x509_parser::{
 };
 
 use super::Stop;
+
+/// The most that a CA's clock may be ahead of ours.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
 
 /// A new private key, PKCS#8.
 pub fn new_key() -> Result<Vec<u8>, Stop> {
@@ -61,5 +64,77 @@ pub fn validity(
     if not_after <= now || not_after <= not_before {
         return Err(unusable("has expired already"));
     }
+    // It would take the place of one that works. Clocks differ by less.
+    if not_before > now + CLOCKS_DIFFER {
+        return Err(unusable("is not valid yet"));
+    }
     Ok((not_before, not_after))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::SanType;
+
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).expect("an instant")
+    }
+
+    /// Of `name`, for a key, from so many hours before now to so many after it.
+    fn leaf(name: &str, key: &[u8], (from, to): (i64, i64)) -> Vec<u8> {
+        let instant = |hours| {
+            let at = (now() + TimeDelta::hours(hours)).timestamp();
+            time::OffsetDateTime::from_unix_timestamp(at).expect("an instant")
+        };
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::DnsName(name.try_into().expect("a name"))];
+        (params.not_before, params.not_after) = (instant(from), instant(to));
+        let pair = KeyPair::try_from(key).expect("a key");
+        params.self_signed(&pair).expect("a certificate").der().to_vec()
+    }
+
+    #[test]
+    fn a_certificate_that_devices_would_refuse_never_takes_the_place_of_another() {
+        let (ours, other) = (new_key().expect("a key"), new_key().expect("a key"));
+        let certificate = |name, key, life| vec![leaf(name, key, life)];
+        for (case, chain, expected) in [
+            ("as ordered", certificate("a.test", &ours, (-1, 24)), None),
+            ("in capitals", certificate("A.test", &ours, (-1, 24)), None),
+            ("clocks differ", certificate("a.test", &ours, (1, 24)), None),
+            (
+                "another name",
+                certificate("b.test", &ours, (-1, 24)),
+                Some("is not for a.test"),
+            ),
+            (
+                "another key",
+                certificate("a.test", &other, (-1, 24)),
+                Some("is for another key"),
+            ),
+            (
+                "over",
+                certificate("a.test", &ours, (-24, 0)),
+                Some("has expired already"),
+            ),
+            (
+                "to come",
+                certificate("a.test", &ours, (2, 24)),
+                Some("is not valid yet"),
+            ),
+            (
+                "upside down",
+                certificate("a.test", &ours, (24, 12)),
+                Some("has expired already"),
+            ),
+            ("nothing", Vec::new(), Some("is missing")),
+            ("noise", vec![vec![0x30, 0x80]], Some("can't be read")),
+        ] {
+            let told = validity(&chain, "a.test", &ours, now())
+                .err()
+                .map(|stop| stop.to_string());
+            let expected = expected.map(|what| format!("The CA's certificate {what}."));
+            assert_eq!(told, expected, "{case}");
+        }
+    }
 }
