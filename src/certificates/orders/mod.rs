@@ -105,6 +105,8 @@ pub enum Stop {
     Wait { failure: Failure, until: DateTime<Utc> },
     #[error("{0}")]
     Ca(CaError, During),
+    #[error("the CA has not ended its validation")]
+    Pending,
     /// The CA's validation, or the order, failed: its words.
     #[error("the order failed: {} {}", .0.kind, .0.detail)]
     Invalid(Problem),

@@ -95,7 +95,7 @@ impl Orders {
                 }
             }
         }
-        Err(CaError::Timeout.into())
+        Err(Stop::Pending)
     }
 }
 
