@@ -56,20 +56,31 @@ fn acme(sources: &Sources) -> Result<Acme, SettingError> {
     if let Some(path) = &ca_file {
         readable("SIGNPOST_ACME_CA_FILE", path)?;
     }
-    let eab_key_id: Option<String> = optional(sources, "SIGNPOST_ACME_EAB_KEY_ID")?;
-    let eab_key = optional(sources, "SIGNPOST_ACME_EAB_KEY")?;
-    if eab_key_id.is_some() != eab_key.is_some() {
-        return Err(SettingError::new(
-            "SIGNPOST_ACME_EAB_KEY_ID",
-            "and SIGNPOST_ACME_EAB_KEY are needed together: the CA gives both",
-        ));
-    }
     let directory: url::Url = required(sources, "SIGNPOST_ACME_DIRECTORY")?;
-    if directory.scheme() != "https" || !directory.has_host() {
+    if directory.scheme() != "https" || !directory.username().is_empty() || directory.password().is_some() {
         return Err(SettingError::new(
             "SIGNPOST_ACME_DIRECTORY",
-            format_args!("`{directory}` is not an https URL"),
+            "must be an https address without a user name",
         ));
+    }
+    // One without the other would be left out without a word.
+    match (
+        sources.text("SIGNPOST_ACME_EAB_KEY_ID"),
+        sources.text("SIGNPOST_ACME_EAB_KEY"),
+    ) {
+        (Some(_), None) => {
+            return Err(SettingError::new(
+                "SIGNPOST_ACME_EAB_KEY",
+                "is needed with SIGNPOST_ACME_EAB_KEY_ID",
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(SettingError::new(
+                "SIGNPOST_ACME_EAB_KEY_ID",
+                "is needed with SIGNPOST_ACME_EAB_KEY",
+            ));
+        }
+        (Some(_), Some(_)) | (None, None) => {}
     }
     Ok(Acme {
         directory,
@@ -77,8 +88,8 @@ fn acme(sources: &Sources) -> Result<Acme, SettingError> {
         challenge: required(sources, "SIGNPOST_ACME_CHALLENGE")?,
         ca_file,
         profile: optional(sources, "SIGNPOST_ACME_PROFILE")?,
-        eab_key_id,
-        eab_key,
+        eab_key_id: optional(sources, "SIGNPOST_ACME_EAB_KEY_ID")?,
+        eab_key: optional(sources, "SIGNPOST_ACME_EAB_KEY")?,
     })
 }
 
@@ -257,8 +268,8 @@ mod tests {
             ("SIGNPOST_CERTIFICATES", "letsencrypt"),
             ("SIGNPOST_ACME_CA_FILE", "/nonexistent/ca.pem"),
             ("SIGNPOST_ACME_DIRECTORY", "http://ca.example/directory"),
-            ("SIGNPOST_ACME_DIRECTORY", "ca.example"),
-            ("SIGNPOST_ACME_EAB_KEY_ID", "customer-7"),
+            ("SIGNPOST_ACME_DIRECTORY", "https://user:hunter2@ca.example/directory"),
+            ("SIGNPOST_ACME_DIRECTORY", "nonsense"),
             ("SIGNPOST_SECRET_KEY_FILE", "/etc"),
             ("SIGNPOST_TRUSTED_PROXIES", "10.0.0.0/64"),
             ("SIGNPOST_ENTRA_URLS", "global"),
@@ -277,6 +288,21 @@ mod tests {
             );
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn half_an_external_account_is_a_mistake_that_names_the_other_half() {
+        for (given, needed) in [
+            ("SIGNPOST_ACME_EAB_KEY_ID", "SIGNPOST_ACME_EAB_KEY: is needed"),
+            ("SIGNPOST_ACME_EAB_KEY", "SIGNPOST_ACME_EAB_KEY_ID: is needed"),
+        ] {
+            let error = settings_of(&[(given, "hunter2")]).err().map(|error| error.to_string());
+            assert!(
+                error.is_some_and(|error| error.starts_with(needed) && !error.contains("hunter2")),
+                "{given}"
+            );
+        }
+        assert!(settings_of(&[("SIGNPOST_ACME_EAB_KEY_ID", "kid"), ("SIGNPOST_ACME_EAB_KEY", "AAAA")]).is_ok());
     }
 
     #[test]

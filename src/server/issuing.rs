@@ -47,7 +47,11 @@ fn orders(settings: &Settings, pool: &PgPool, keyring: &Arc<Keyring>) -> Result<
         }
         None => None,
     };
-    let ca = Ca::new(acme.directory.clone(), roots.as_deref()).context("SIGNPOST_ACME_DIRECTORY")?;
+    let ca = Ca::new(acme.directory.clone(), roots.as_deref());
+    let ca = ca.context(match &acme.ca_file {
+        Some(path) => format!("SIGNPOST_ACME_CA_FILE: {}", path.display()),
+        None => "SIGNPOST_ACME_DIRECTORY".to_owned(),
+    })?;
     let eab = acme.eab_key_id.clone().zip(acme.eab_key.as_ref());
     let eab = eab.map(|(key_id, key)| Eab {
         key_id,

@@ -107,6 +107,8 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
     .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
     .max_connections(CONNECTIONS_A_WORKER)
+    // Of those that are in a handshake: with fewer, whoever begins many and ends none keeps every listener from accepting.
+    .max_connection_rate(CONNECTIONS_A_WORKER)
     .backlog(4096)
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()

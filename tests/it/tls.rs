@@ -122,6 +122,31 @@ pub async fn ask_h2(
 }
 
 #[sqlx::test]
+async fn handshakes_that_are_begun_and_never_ended_keep_nobody_out(pool: PgPool) {
+    let app = TestApp::start(pool).await;
+    let roots = roots_of(&app.state_dir);
+    let name = "edge.signpost.test";
+    eventually(|| async { handshake(app.https, name, trusting(&roots, BOTH)).await.is_ok() }).await;
+    // More than the server's framework lets one worker have at once by itself.
+    let workers = std::thread::available_parallelism().unwrap().get();
+    let mut begun = Vec::new();
+    for _ in 0..260 * workers {
+        let mut stream = TcpStream::connect(app.https).await.unwrap();
+        stream.write_all(b"\x16\x03\x01").await.unwrap();
+        begun.push(stream);
+    }
+    let longest = std::time::Duration::from_secs(2);
+    let ended = tokio::time::timeout(longest, handshake(app.https, name, trusting(&roots, BOTH))).await;
+    ended.expect("a handshake at once").unwrap();
+    // Nor at the other listener, where a CA looks.
+    let asked = tokio::time::timeout(
+        longest,
+        crate::app::raw(app.http, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+    );
+    assert!(asked.await.expect("an answer at once").starts_with("HTTP/1.1 "));
+}
+
+#[sqlx::test]
 async fn each_name_has_a_certificate_of_its_own_that_the_root_vouches_for(pool: PgPool) {
     let (app, roots, _msp) = two_domains(pool).await;
     for (name, status, body) in [

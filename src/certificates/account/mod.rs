@@ -126,11 +126,16 @@ impl Accounts {
 
     /// The CA does not know it any more: it is registered again, with the same key.
     pub async fn forget(&self) -> Result<(), sqlx::Error> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match known {
-            Some(known) => store::forget_url(&mut *self.pool.acquire().await?, self.ca.name(), &known.url).await,
-            None => Ok(()),
+        let Some(known) = self.remembered() else {
+            return Ok(());
+        };
+        // In the database first: an order that runs beside this one would read it there, and remember it again.
+        store::forget_url(&mut *self.pool.acquire().await?, self.ca.name(), &known.url).await?;
+        let mut remembered = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.as_ref().is_some_and(|now| Arc::ptr_eq(now, &known)) {
+            *remembered = None;
         }
+        Ok(())
     }
 
     /// What a validation of `token` is answered (RFC 8555 §8.1).

@@ -234,8 +234,8 @@ fn words(code: Code, hostname: &str, why: &str) -> (String, String) {
             "Whoever runs Signpost should check that SIGNPOST_ACME_DIRECTORY is the one that the account was made at.".to_owned(),
         ),
         Code::AccountRefused => (
-            "The certificate authority takes nothing from our account any more.".to_owned(),
-            "Its own words say why. Whoever runs Signpost has to settle it with the authority.".to_owned(),
+            "The certificate authority does not accept our account, or no longer does.".to_owned(),
+            "Its own words say why. Whoever runs Signpost should check SIGNPOST_ACME_EAB_KEY_ID and SIGNPOST_ACME_EAB_KEY if the authority gave them, and settle it with the authority if not.".to_owned(),
         ),
         Code::ExternalAccountRequired => (
             "The certificate authority wants to know whose account ours is.".to_owned(),

@@ -14,6 +14,8 @@ use crate::certificates::{
 
 /// Between two looks at a host of our own that is not ready.
 const OWN: TimeDelta = TimeDelta::minutes(1);
+/// Before a validation that the CA has not ended is asked after again.
+const PENDING: TimeDelta = TimeDelta::minutes(5);
 /// For what is nobody's fault: where it lasts, the breaker makes it longer.
 const SOON: TimeDelta = TimeDelta::seconds(5);
 /// For a key that does not open: another node may have it, or an operator has to act.
@@ -39,6 +41,7 @@ impl Orders {
             code = postponed.failure.code,
             until = %postponed.until,
             reason = %postponed.failure,
+            ca.said = postponed.failure.ca.as_ref().map(|ca| format!("{}: {}", ca.kind, ca.detail)),
             "no certificate"
         );
         turns::store::postpone(&mut *self.pool.acquire().await?, self.issuer(), turn, &postponed).await
@@ -55,8 +58,14 @@ impl Orders {
                 self.give_up_probe(admitted, now).await?;
                 return Ok(waits(failure, until));
             }
+            // The CA answers, and still looks: at a name whose own servers may be what keeps it. Were that taken for
+            // trouble of the CA's, three such names would hold up all others.
+            Stop::Slow => {
+                self.accounts.ca_works(admitted, now).await?;
+                let (failure, _) = failure::of(&CaError::Timeout, &turn.hostname, During::Order, now);
+                return Ok(waits(failure, now + PENDING));
+            }
             Stop::Ca(error, during) => (error, during),
-            Stop::Slow => (CaError::Timeout, During::Order),
             Stop::Invalid(problem) => (CaError::Refused(problem), During::Order),
             Stop::Unusable(what) => (CaError::Malformed(what), During::Order),
             Stop::Lost | Stop::Sealed(_) | Stop::Database(_) => {
