@@ -63,3 +63,36 @@ pub fn validity(
     }
     Ok((not_before, not_after))
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_taken_only_for_our_name_and_key_and_while_it_holds() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let (key, other) = (new_key().expect("a key"), new_key().expect("a key"));
+        let signed = |name: &str, key: &[u8], until: DateTime<Utc>| {
+            let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+            let time = |at: DateTime<Utc>| OffsetDateTime::from_unix_timestamp(at.timestamp()).expect("a time");
+            (params.not_before, params.not_after) = (time(now - TimeDelta::days(1)), time(until));
+            let pair = KeyPair::try_from(key).expect("a key");
+            vec![params.self_signed(&pair).expect("a certificate").der().to_vec()]
+        };
+        let tomorrow = now + TimeDelta::days(1);
+        let is_taken = |chain: &[Vec<u8>]| validity(chain, "a.example", &key, now).is_ok();
+        let good = signed("a.example", &key, tomorrow);
+        assert_eq!(
+            validity(&good, "a.example", &key, now).expect("taken"),
+            (now - TimeDelta::days(1), tomorrow)
+        );
+        assert!(!is_taken(&[]));
+        assert!(!is_taken(&signed("b.example", &key, tomorrow)), "another name");
+        assert!(!is_taken(&signed("a.example", &other, tomorrow)), "another key");
+        assert!(!is_taken(&signed("a.example", &key, now)), "expired");
+        assert!(!is_taken(&[good[0].clone(), b"garbage".to_vec()]), "a broken chain");
+    }
+}
