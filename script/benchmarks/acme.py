@@ -1,7 +1,7 @@
 """Certificates from ACME: signpost and Caddy before the same Pebble, and what one more certificate costs beside 10 and 100,000."""
-import argparse, datetime, json, os, pathlib, re, statistics, sys, time
+import argparse, datetime, http.client, json, os, pathlib, re, statistics, sys, time
 
-from common import (CERTIFICATES, Signpost, Work, can_connect, fail, free_port, hostname, machine, note, progress, run, table, tls, version, wait_for,
+from common import (CERTIFICATES, Signpost, Work, can_connect, fail, free_port, hostname, machine, note, progress, run, table, tls, tls_to, version, wait_for,
                     write)
 
 TARGETS = {"rate": 5.0, "requests": 17.0, "more": 1.15}
@@ -38,7 +38,7 @@ def parse_options():
     parser.add_argument("--names", type=int, help="how many both obtain; 0: neither")
     parser.add_argument("--window", type=float, help="seconds for which Caddy is watched")
     parser.add_argument("--domains", type=lambda text: [int(n) for n in text.split(",") if n], help="beside how many one more is added: 10,100000")
-    parser.add_argument("--additions", type=int, help="how many are added, one after the other")
+    parser.add_argument("--seconds", type=int, help="for which they are added one after the other, and for which nothing is done")
     parser.add_argument("--output", help="the file to write; docs/benchmarks.md, or none with --quick")
     parser.add_argument("--caddy-only", action="store_true", help="without signpost")
     options = parser.parse_args()
@@ -46,7 +46,7 @@ def parse_options():
     options.names = default(options.names, 50, 500)
     options.window = default(options.window, 60, 300)
     options.domains = default(options.domains, [10, 1_000], [10, 100_000])
-    options.additions = default(options.additions, 5, 25)
+    options.seconds = default(options.seconds, 20, 120)
     if not options.output and not options.quick and not options.caddy_only:
         options.output = "docs/benchmarks.md"
     return options
@@ -85,35 +85,26 @@ def obtain_with_caddy(caddy, ca, options):
 
 def add_to(server, options):
     """One domain after the other, beside those that have their certificates: from its proof to the first handshake."""
-    if server.count > 10:
-        server.set_up_filled()
-    else:
-        server.set_up()
-        server.import_domains(server.token)
-        server.verify(range(1, server.count + 1))
-    server.wait_for_certificates()
-    server.settle()
-    idle = idle_cpu(server)
-    times, began, cpu = [], time.monotonic(), cpu_seconds(server)
-    for number in range(server.count + 1, server.count + 1 + options.additions):
+    server.set_up_filled()
+    # What a start brings with it is over, and each window has as many of the jobs that run once a minute.
+    time.sleep(options.seconds / 2)
+    before = cpu_seconds(server)
+    time.sleep(options.seconds)
+    idle = cpu_seconds(server) - before
+    times, began, before, number = [], time.monotonic(), cpu_seconds(server), server.count
+    while time.monotonic() - began < options.seconds:
+        number += 1
         server.import_rows(server.token, [number])
         at = time.monotonic()
         server.verify([number])
         wait_for(f"{server.name}: {hostname(number)}", 120, lambda: shows(server.https, number), server, pause=0.005)
         times.append(time.monotonic() - at)
-    took = time.monotonic() - began
-    cpu = cpu_seconds(server) - cpu - idle * took
+    busy = (cpu_seconds(server) - before) * options.seconds / (time.monotonic() - began)
     server.stop()
-    result = {"time": statistics.median(times), "slowest": max(times), "cpu": cpu / options.additions, "idle": idle}
-    note(f"{server.name}: one more takes {result}")
+    result = {"count": len(times), "time": statistics.median(times), "slowest": max(times),
+              "cpu": (busy - idle) / len(times), "idle": idle / options.seconds}
+    note(f"{server.name}: one more: {result}")
     return result
-
-
-def idle_cpu(server, seconds=10):
-    """CPU seconds a second, while nothing happens."""
-    cpu = cpu_seconds(server)
-    time.sleep(seconds)
-    return (cpu_seconds(server) - cpu) / seconds
 
 
 class Obtained:
@@ -255,6 +246,7 @@ class AcmeSignpost(Signpost):
         self.start()
         wait_for(self.name, 60, self.is_ready, self)
         self.token = json.loads(self.command("org", "create", "--name", "Bench", "--email", "bench@example.com"))["token"]
+        self.wait_for_certificates(own_alone=True)
         self.import_domains(self.token)
         self.verify(range(1, self.count + 1))
         self.stop()
@@ -262,6 +254,12 @@ class AcmeSignpost(Signpost):
         note(run([os.environ["BENCH_FILL"]], env=self.environment, cwd=self.path).strip())
         self.start()
         wait_for(self.name, 120, self.is_ready, self)
+
+    def api(self):
+        """Over TLS: where certificates are a CA's, plain HTTP leads there."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.https)
+        connection.sock = tls_to(self.https, self.portal, 300)
+        return connection
 
     def verify(self, numbers):
         self.command("domain", "verify", "-", given="".join(f"{hostname(number)}\n" for number in numbers))
@@ -363,6 +361,7 @@ class Report:
         if not counts:
             return ""
         rows = [(what, *(show(self.more[count][key]) for count in counts)) for key, what, show in (
+            ("count", "added, one after the other", lambda n: f"{n:,}"),
             ("time", "from proof of ownership to the first handshake: median", lambda s: f"{s * 1000:.0f} ms"),
             ("slowest", "the slowest", lambda s: f"{s * 1000:.0f} ms"),
             ("cpu", "CPU of signpost and its PostgreSQL", lambda s: f"{s * 1000:.0f} ms"),
@@ -381,8 +380,8 @@ class Report:
             "  asks the name server and fetches a token of its own through the public name.",
             f"- Caddy: started with the names in its configuration, and watched for at most {self.options.window:.0f} s. It throttles itself.",
             "- Requests are counted in Pebble's log; CPU is that of the process and all below it (signpost's PostgreSQL is one of them).",
-            f"- *One more*: {self.options.additions} domains are added one after the other, before a Pebble that does not wait. 100,000 certificates would take hours: they are written",
-            "  into the database, sealed, by `examples/fill_certificates.rs`. The CPU is what is used beyond that of the same time without anything to do.",
+            f"- *One more*: domains are added one after the other for {self.options.seconds} s, before a Pebble that does not wait. 100,000 certificates would take hours: those that are there",
+            "  before are written into the database, sealed, by `examples/fill_certificates.rs`. The CPU is what is used beyond that of the same time without anything to do.",
         ])
 
     def where(self):

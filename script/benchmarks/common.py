@@ -110,9 +110,12 @@ class Signpost:
         } for n in numbers]
         self.post("/api/v1/domains/import", token, {"dry_run": False, "rows": rows})
 
+    def api(self):
+        return http.client.HTTPConnection("127.0.0.1", self.http, timeout=300)
+
     def post(self, path, token, body):
         while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=300)
+            connection = self.api()
             connection.request("POST", path, json.dumps(body),
                                {"Host": self.portal, "Authorization": f"Bearer {token}", "Content-Type": "application/json"})
             response = connection.getresponse()
@@ -247,10 +250,13 @@ def exchange(connection, host, path):
     return response.status, response.read().decode()
 
 
-def tls(port, number):
+def tls(port, number): return tls_to(port, hostname(number))
+
+
+def tls_to(port, name, patience=10):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname=hostname(number))
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", port), patience), server_hostname=name)
 
 
 def check_answer(name, port, number):
