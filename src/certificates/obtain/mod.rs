@@ -99,6 +99,15 @@ impl Obtainer {
         let mut db = self.pool.acquire().await?;
         turns::store::want_all(&mut db, &self.eligible, now).await?;
         turns::store::raise_urgency(&mut db, &self.eligible.issuer, now).await?;
+        drop(db);
+        // What only tells keeps nobody from a certificate.
+        warn(self.tell(now).await);
+        Ok(())
+    }
+
+    /// Warns of what expires, and counts.
+    async fn tell(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        let mut db = self.pool.acquire().await?;
         expiry::warn(&mut db, &self.eligible.issuer, now).await?;
         let limits = match &*self.issuer {
             Issuer::Acme(orders) => orders.limits.orders,
