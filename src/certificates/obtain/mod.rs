@@ -25,7 +25,7 @@ use crate::sealed::Keyring;
 /// Of the internal CA, which is quick.
 const BATCH: i64 = 200;
 /// Orders at a CA at once.
-const AT_ONCE: i64 = 32;
+const AT_ONCE: i64 = 64;
 /// A node that died has its work taken over after this.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 const EXTEND: Duration = Duration::from_secs(8);
