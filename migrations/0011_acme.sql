@@ -67,6 +67,8 @@ create table acme_orders (
     hostname          text        not null,
     -- What the CA counts certificates by: the name that was bought.
     registered_domain text        not null,
+    -- Who held the hostname then; null for hosts of our own. Counted by, and kept when the organisation is gone.
+    organisation_id   uuid,
     key_sealed        bytea,
     url               text,
     -- RFC 9773 §5: the certificate that this one replaces; such orders count against no limit.
@@ -84,6 +86,7 @@ create table acme_orders (
 create unique index acme_orders_open_key on acme_orders (issuer, hostname) where finished_at is null;
 create index acme_orders_created_idx on acme_orders (issuer, created_at);
 create index acme_orders_hostname_idx on acme_orders (hostname, created_at);
+create index acme_orders_organisation_idx on acme_orders (issuer, organisation_id, created_at);
 create index acme_orders_registered_idx on acme_orders (issuer, registered_domain, created_at);
 
 -- What a CA was told to look for, and nothing else is answered.

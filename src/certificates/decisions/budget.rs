@@ -10,6 +10,13 @@ const FAILURES: Limit = Limit {
     count: 3,
     per: TimeDelta::hours(1),
 };
+/// The same of a registered domain: whoever can make a name fail can make a thousand names of it fail.
+const FAILURES_OF_DOMAIN: Limit = Limit {
+    count: 20,
+    per: TimeDelta::hours(1),
+};
+/// Of the orders of an account one organisation gets this share, and the others the rest.
+const SHARE: u32 = 2;
 /// Of the orders of an account this share is kept for what expires soon.
 const RESERVE: u32 = 10;
 /// A limit is looked at again after this at the earliest.
@@ -27,12 +34,16 @@ pub struct Limit {
 pub struct Limits {
     /// New orders of an account.
     pub orders: Option<Limit>,
+    /// Of these, new orders of one organisation.
+    pub of_organisation: Option<Limit>,
     /// Certificates of a registered domain.
     pub of_domain: Option<Limit>,
     /// Certificates of exactly this set of names.
     pub of_name: Option<Limit>,
     /// Failed validations of a name.
     pub failures: Limit,
+    /// Failed validations of all names of a registered domain.
+    pub failures_of_domain: Limit,
 }
 
 impl Limits {
@@ -44,21 +55,27 @@ impl Limits {
         match host(directory_url).as_deref() {
             Some("acme-v02.api.letsencrypt.org") => Self {
                 orders: limit(300, hours),
+                of_organisation: limit(300 / SHARE, hours),
                 of_domain: limit(50, week),
                 of_name: limit(5, week),
                 failures: FAILURES,
+                failures_of_domain: FAILURES_OF_DOMAIN,
             },
             Some("acme-staging-v02.api.letsencrypt.org") => Self {
                 orders: limit(1_500, hours),
+                of_organisation: limit(1_500 / SHARE, hours),
                 of_domain: limit(30_000, week),
                 of_name: limit(30_000, week),
                 failures: FAILURES,
+                failures_of_domain: FAILURES_OF_DOMAIN,
             },
             _ => Self {
                 orders: None,
+                of_organisation: None,
                 of_domain: None,
                 of_name: None,
                 failures: FAILURES,
+                failures_of_domain: FAILURES_OF_DOMAIN,
             },
         }
     }
@@ -87,10 +104,12 @@ pub struct Used {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub orders: Used,
+    pub of_organisation: Used,
     pub of_domain: Used,
     pub of_name: Used,
     /// Failed validations count also where the order replaces.
     pub failures: Used,
+    pub failures_of_domain: Used,
 }
 
 /// An order that is about to be placed.
@@ -105,21 +124,32 @@ pub struct Wanted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Budget {
     Orders,
+    OfOrganisation,
     OfDomain,
     OfName,
     Failures,
+    FailuresOfDomain,
 }
 
 impl Budget {
-    pub const ALL: [Self; 4] = [Self::Orders, Self::OfDomain, Self::OfName, Self::Failures];
+    pub const ALL: [Self; 6] = [
+        Self::Orders,
+        Self::OfOrganisation,
+        Self::OfDomain,
+        Self::OfName,
+        Self::Failures,
+        Self::FailuresOfDomain,
+    ];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Orders => "orders",
+            Self::OfOrganisation => "orders_of_organisation",
             Self::OfDomain => "certificates_of_domain",
             Self::OfName => "certificates_of_name",
             Self::Failures => "failed_validations",
+            Self::FailuresOfDomain => "failed_validations_of_domain",
         }
     }
 }
@@ -163,17 +193,24 @@ pub fn left(budget: Budget, limits: &Limits, usage: &Usage) -> Option<u32> {
 fn of(budget: Budget, limits: &Limits, usage: &Usage) -> Option<(Limit, Used)> {
     match budget {
         Budget::Orders => limits.orders.map(|limit| (limit, usage.orders)),
+        Budget::OfOrganisation => limits.of_organisation.map(|limit| (limit, usage.of_organisation)),
         Budget::OfDomain => limits.of_domain.map(|limit| (limit, usage.of_domain)),
         Budget::OfName => limits.of_name.map(|limit| (limit, usage.of_name)),
         Budget::Failures => Some((limits.failures, usage.failures)),
+        Budget::FailuresOfDomain => Some((limits.failures_of_domain, usage.failures_of_domain)),
     }
 }
 
 fn left_for(budget: Budget, limit: Limit, used: Used, wanted: Wanted) -> u32 {
-    let is_exempt = wanted.replaces && budget != Budget::Failures;
+    let is_exempt = match budget {
+        Budget::Failures | Budget::FailuresOfDomain => false,
+        // No limit of the CA's: it is for those who can wait.
+        Budget::OfOrganisation => wanted.replaces || wanted.priority == Priority::ExpiringSoon,
+        Budget::Orders | Budget::OfDomain | Budget::OfName => wanted.replaces,
+    };
     let reserve = match (budget, wanted.priority) {
         (Budget::Orders, Priority::New | Priority::Routine) => limit.count / RESERVE,
-        (Budget::Orders, Priority::ExpiringSoon) | (Budget::OfDomain | Budget::OfName | Budget::Failures, _) => 0,
+        _ => 0,
     };
     match is_exempt {
         true => u32::MAX,
@@ -211,9 +248,11 @@ mod tests {
         let mut usage = Usage::default();
         match budget {
             Budget::Orders => usage.orders = used,
+            Budget::OfOrganisation => usage.of_organisation = used,
             Budget::OfDomain => usage.of_domain = used,
             Budget::OfName => usage.of_name = used,
             Budget::Failures => usage.failures = used,
+            Budget::FailuresOfDomain => usage.failures_of_domain = used,
         }
         usage
     }
@@ -232,12 +271,18 @@ mod tests {
             (Budget::Orders, 299, 10, soon, None, None),
             (Budget::Orders, 300, 10, soon, Some(170), None),
             (Budget::Orders, 5_000, 10, soon, Some(170), None),
+            (Budget::OfOrganisation, 149, 10, new, None, None),
+            (Budget::OfOrganisation, 150, 10, new, Some(170), None),
+            (Budget::OfOrganisation, 150, 10, routine, Some(170), None),
+            (Budget::OfOrganisation, 299, 10, soon, None, None),
             (Budget::OfDomain, 49, 60, new, None, None),
             (Budget::OfDomain, 50, 60, soon, Some(WEEK - 60), None),
             (Budget::OfName, 4, 60, new, None, None),
             (Budget::OfName, 5, 60, soon, Some(WEEK - 60), None),
             (Budget::Failures, 2, 15, new, None, None),
             (Budget::Failures, 3, 15, soon, Some(45), Some(45)),
+            (Budget::FailuresOfDomain, 19, 15, new, None, None),
+            (Budget::FailuresOfDomain, 20, 15, soon, Some(45), Some(45)),
             // What leaves just now is looked at again soon and not at once.
             (Budget::Failures, 3, 60, new, Some(1), Some(1)),
         ] {
@@ -271,9 +316,10 @@ mod tests {
     fn each_ca_has_its_own_limits_and_failures_are_limited_everywhere() {
         let full = Usage {
             orders: used(1_000, 0),
+            of_organisation: used(700, 0),
             of_domain: used(1_000, 0),
             of_name: used(1_000, 0),
-            failures: Used::default(),
+            ..Usage::default()
         };
         let failed = Usage {
             failures: used(3, 0),

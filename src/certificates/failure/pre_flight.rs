@@ -83,6 +83,12 @@ impl Failure {
                 ),
                 BY_ITSELF,
             ),
+            Budget::OfOrganisation => (
+                format!(
+                    "The certificate authority takes only so many orders from us in a few hours, and this organisation has had its share: {hostname} waits for its turn."
+                ),
+                BY_ITSELF,
+            ),
             Budget::OfDomain => (
                 format!(
                     "The certificate authority issues only so many certificates for names of one domain in a week, and that of {hostname} has had them."
@@ -94,6 +100,12 @@ impl Failure {
                     "The certificate authority issues only so many certificates for one name in a week, and {hostname} has had them."
                 ),
                 BY_ITSELF,
+            ),
+            Budget::FailuresOfDomain => (
+                format!(
+                    "The certificate authority could not validate many names of the domain of {hostname} within an hour: before it loses patience, we wait."
+                ),
+                "Mend what its last words about those names were, if you can. We go on by ourselves.",
             ),
             Budget::Failures => (
                 format!(
@@ -191,6 +203,16 @@ mod tests {
                 Failure::budget_spent("a.example", wait(Budget::Orders), AT),
                 "budget_spent",
                 vec!["1970-01-01 01:30 UTC", "turn", "nothing for you to do"],
+            ),
+            (
+                Failure::budget_spent("a.example", wait(Budget::OfOrganisation), AT),
+                "budget_spent",
+                vec!["its share", "nothing for you to do"],
+            ),
+            (
+                Failure::budget_spent("a.example", wait(Budget::FailuresOfDomain), AT),
+                "budget_spent",
+                vec!["many names", "last words"],
             ),
             (
                 Failure::budget_spent("a.example", wait(Budget::OfDomain), AT),

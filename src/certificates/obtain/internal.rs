@@ -74,7 +74,7 @@ impl Obtainer {
         let postponed = Postponed {
             until: now + AFTER_A_FAULT,
             failure,
-            counts: true,
+            attempts: turn.attempts.saturating_add(1),
             is_preflight: false,
         };
         turns::store::postpone(db, &self.eligible.issuer, turn, &postponed).await

@@ -25,7 +25,7 @@ use crate::sealed::Keyring;
 /// Of the internal CA, which is quick.
 const BATCH: i64 = 200;
 /// Orders at a CA at once.
-const AT_ONCE: i64 = 32;
+const AT_ONCE: i64 = 64;
 /// A node that died has its work taken over after this.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 const EXTEND: Duration = Duration::from_secs(8);
@@ -99,6 +99,15 @@ impl Obtainer {
         let mut db = self.pool.acquire().await?;
         turns::store::want_all(&mut db, &self.eligible, now).await?;
         turns::store::raise_urgency(&mut db, &self.eligible.issuer, now).await?;
+        drop(db);
+        // What only tells keeps nobody from a certificate.
+        warn(self.tell(now).await);
+        Ok(())
+    }
+
+    /// Warns of what expires, and counts.
+    async fn tell(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        let mut db = self.pool.acquire().await?;
         expiry::warn(&mut db, &self.eligible.issuer, now).await?;
         let limits = match &*self.issuer {
             Issuer::Acme(orders) => orders.limits.orders,

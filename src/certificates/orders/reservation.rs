@@ -107,7 +107,7 @@ impl Attempt<'_> {
             return Ok(());
         };
         // All who wait for the account's next place would come at once, and again for the one after it.
-        if wait.budget == Budget::Orders {
+        if matches!(wait.budget, Budget::Orders | Budget::OfOrganisation) {
             let [draw, ..] = crate::sealed::random::<8>();
             wait.until += SPREAD * i32::from(draw) / 256;
         }

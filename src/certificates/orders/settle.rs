@@ -56,14 +56,14 @@ impl Orders {
             }
             Stop::Wait { failure, until } => {
                 self.give_up_probe(admitted, now).await?;
-                return Ok(waits(failure, until));
+                return Ok(waits(turn, failure, until));
             }
             // The CA answers, and still looks: at a name whose own servers may be what keeps it. Were that taken for
             // trouble of the CA's, three such names would hold up all others.
             Stop::Slow => {
                 self.accounts.ca_works(admitted, now).await?;
                 let (failure, _) = failure::of(&CaError::Timeout, &turn.hostname, During::Order, now);
-                return Ok(waits(failure, now + PENDING));
+                return Ok(waits(turn, failure, now + PENDING));
             }
             Stop::Ca(error, during) => (error, during),
             Stop::Invalid(problem) => (CaError::Refused(problem), During::Order),
@@ -79,7 +79,7 @@ impl Orders {
                     error = crate::telemetry::one_line(&error),
                     "an order waits"
                 );
-                return Ok(waits(Failure::of_us(&error.to_string(), now), until));
+                return Ok(waits(turn, Failure::of_us(&error.to_string(), now), until));
             }
         };
         let (failure, culprit) = failure::of(&error, &turn.hostname, during, now);
@@ -93,7 +93,11 @@ impl Orders {
                 }
                 let why = error.to_string();
                 let breaker = self.accounts.ca_failed(&why, (retry_at, admitted), now).await?;
-                Ok(waits(failure, breaker.paused_until.unwrap_or(now).max(now + SOON)))
+                Ok(waits(
+                    turn,
+                    failure,
+                    breaker.paused_until.unwrap_or(now).max(now + SOON),
+                ))
             }
             Culprit::Name | Culprit::Us | Culprit::Order => {
                 self.accounts.ca_works(admitted, now).await?;
@@ -119,10 +123,15 @@ fn fails(
     retry_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Postponed {
+    let is_another_kind = turn.was_preflight != (failed == Failed::PreFlight);
+    let attempts = match is_another_kind {
+        true => 1,
+        false => turn.attempts.saturating_add(1),
+    };
     let facts = back_off::Facts {
         hostname: &turn.hostname,
         failed,
-        failures: u32::try_from(turn.attempts).unwrap_or(0).saturating_add(1),
+        failures: u32::try_from(attempts).unwrap_or(1),
         retry_at,
         is_urgent: turn.is_urgent,
     };
@@ -133,17 +142,17 @@ fn fails(
             false => back_off::next_attempt(&facts, now),
         },
         failure,
-        counts: true,
+        attempts,
         is_preflight: failed == Failed::PreFlight,
     }
 }
 
 /// No fault of the hostname's: its count of failures stays.
-fn waits(failure: Failure, until: DateTime<Utc>) -> Postponed {
+fn waits(turn: &Turn, failure: Failure, until: DateTime<Utc>) -> Postponed {
     Postponed {
         failure,
         until,
-        counts: false,
+        attempts: turn.attempts,
         is_preflight: false,
     }
 }

@@ -58,7 +58,9 @@ pub async fn usage(
     let limits = &orders.limits;
     let row = sqlx::query!(
         r#"select o.count as "orders!", o.oldest as first_order, d.count as "of_domain!", d.oldest as first_of_domain,
-                  n.count as "of_name!", n.oldest as first_of_name, f.count as "failures!", f.oldest as first_failure
+                  n.count as "of_name!", n.oldest as first_of_name, f.count as "failures!", f.oldest as first_failure,
+                  a.count as "of_organisation!", a.oldest as first_of_organisation,
+                  x.count as "failures_of_domain!", x.oldest as first_failure_of_domain
              from (select count(*), min(created_at) as oldest from acme_orders
                     where issuer = $1 and created_at > $4 and replaces is null and (url is not null or finished_at is null)) o,
                   (select count(*), min(created_at) as oldest from acme_orders
@@ -66,7 +68,13 @@ pub async fn usage(
                   (select count(*), min(created_at) as oldest from acme_orders
                     where issuer = $1 and hostname = $2 and created_at > $6 and outcome = 'issued' and replaces is null) n,
                   (select count(*), min(finished_at) as oldest from acme_orders
-                    where issuer = $1 and hostname = $2 and finished_at > $7 and outcome = 'invalid') f"#,
+                    where issuer = $1 and hostname = $2 and finished_at > $7 and outcome = 'invalid') f,
+                  (select count(*), min(created_at) as oldest from acme_orders
+                    where issuer = $1 and created_at > $8 and replaces is null and (url is not null or finished_at is null)
+                      and organisation_id = (select organisation_id from domains
+                                              where hostname = $2 and ownership_verified_at is not null)) a,
+                  (select count(*), min(finished_at) as oldest from acme_orders
+                    where issuer = $1 and registered_domain = $3 and finished_at > $9 and outcome = 'invalid') x"#,
         orders.issuer(),
         hostname,
         registered_domain,
@@ -74,6 +82,8 @@ pub async fn usage(
         since(limits.of_domain),
         since(limits.of_name),
         now - limits.failures.per,
+        since(limits.of_organisation),
+        now - limits.failures_of_domain.per,
     )
     .fetch_one(db)
     .await?;
@@ -83,9 +93,11 @@ pub async fn usage(
     };
     Ok(Usage {
         orders: used(row.orders, row.first_order),
+        of_organisation: used(row.of_organisation, row.first_of_organisation),
         of_domain: used(row.of_domain, row.first_of_domain),
         of_name: used(row.of_name, row.first_of_name),
         failures: used(row.failures, row.first_failure),
+        failures_of_domain: used(row.failures_of_domain, row.first_failure_of_domain),
     })
 }
 
@@ -105,8 +117,9 @@ pub async fn insert(
     reservation: &Reservation,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into acme_orders (order_id, issuer, hostname, registered_domain, key_sealed, replaces, profile, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into acme_orders (order_id, issuer, hostname, registered_domain, key_sealed, replaces, profile, created_at, organisation_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8,
+                 (select organisation_id from domains where hostname = $3 and ownership_verified_at is not null))",
         reservation.order_id,
         issuer,
         hostname,

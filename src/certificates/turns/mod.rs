@@ -7,12 +7,18 @@ use chrono::{DateTime, Utc};
 use super::failure::Failure;
 
 /// A hostname claimed by this node.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of a row, none of which excludes another"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     pub hostname: String,
     pub epoch: i64,
-    /// Failures in a row.
+    /// Failures in a row, of one kind.
     pub attempts: i32,
+    /// The last one was before the CA was asked.
+    pub was_preflight: bool,
     /// Its certificate expires soon.
     pub is_urgent: bool,
     /// One of our own hosts, not a customer's.
@@ -42,8 +48,8 @@ pub struct Lease {
 pub struct Postponed {
     pub failure: Failure,
     pub until: DateTime<Utc>,
-    /// A fault of the hostname's: the next one waits longer.
-    pub counts: bool,
+    /// Failures in a row, of one kind: each waits longer.
+    pub attempts: i32,
     /// The CA was not asked.
     pub is_preflight: bool,
 }

@@ -109,7 +109,7 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
          update certificate_leases l set lease_until = $3, epoch = epoch + 1
            from locked
           where l.hostname = locked.hostname and l.issuer = $1
-         returning l.hostname, l.epoch, l.attempts, l.urgency = 0 as "is_urgent!", l.hostname = any($5) as "own!",
+         returning l.hostname, l.epoch, l.attempts, l.is_preflight as was_preflight, l.urgency = 0 as "is_urgent!", l.hostname = any($5) as "own!",
                    (l.hostname = any($5) or exists (
                        select from domains d join organisations o using (organisation_id) left join domain_checks k using (domain_id)
                         where d.hostname = l.hostname and d.ownership_verified_at is not null
@@ -219,7 +219,7 @@ pub async fn postpone(
     sqlx::query!(
         "update certificate_leases
             set lease_until = '-infinity', due_at = $4, failure = $5, last_error = $6, is_preflight = $7,
-                attempts = attempts + case when $8 then 1 else 0 end
+                attempts = $8
           where hostname = $1 and issuer = $2 and epoch = $3",
         turn.hostname,
         issuer,
@@ -228,7 +228,7 @@ pub async fn postpone(
         Json(&postponed.failure) as _,
         postponed.failure.to_string(),
         postponed.is_preflight,
-        postponed.counts,
+        postponed.attempts,
     )
     .execute(db)
     .await?;

@@ -504,3 +504,27 @@ async fn a_revocation_that_fails_is_tried_again_later_each_time(pool: PgPool) {
     }
     trial.app.stop().await;
 }
+
+#[sqlx::test]
+async fn whoever_makes_many_names_of_a_domain_fail_is_told_to_wait_before_the_ca_is_asked(pool: PgPool) {
+    let trial = Trial::start(&pool, Behaviour::default(), &[]).await;
+    let failed =
+        "insert into acme_orders (order_id, issuer, hostname, registered_domain, created_at, outcome, finished_at)
+                  select gen_random_uuid(), $1, n || '.contoso.com', 'contoso.com', now(), 'invalid', now()
+                    from generate_series(1, 20) n";
+    let inserted = sqlx::query(failed).bind(trial.ca.directory().to_string());
+    inserted.execute(&trial.app.pool).await.unwrap();
+    trial.connect(DOMAIN).await;
+    let waits = trial
+        .until(DOMAIN, |certificate| !certificate["failure"].is_null())
+        .await;
+    assert_eq!(waits["failure"]["code"], "budget_spent", "{waits}");
+    assert!(waits["failure"]["ca"].is_null(), "{waits}");
+    assert_eq!(trial.ordered(), 0);
+    // Another domain's name is nobody else's concern, and counts for whoever holds it.
+    trial.certify("fabrikam.com").await;
+    let holder = "select organisation_id from acme_orders where hostname = 'fabrikam.com'";
+    let holder: uuid::Uuid = sqlx::query_scalar(holder).fetch_one(&trial.app.pool).await.unwrap();
+    assert_eq!(holder, trial.msp.organisation_id);
+    trial.app.stop().await;
+}

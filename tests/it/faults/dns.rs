@@ -106,8 +106,9 @@ impl TestDns {
 fn run(port: u16, dir: &TestDir, records: &[Record]) -> Result<Process, String> {
     // Known to nobody else: who answers it is the process that was started here.
     let sign = format!("{}.{ZONE}", Uuid::now_v7());
+    // Without a limit of its own to what it asks others at once: a test that keeps many waiting is not about that.
     let mut config = format!(
-        "no-resolv\nno-hosts\nlocal=/{ZONE}/\nport={port}\nlisten-address=127.0.0.1\nbind-interfaces\ncache-size=0\n\
+        "dns-forward-max=5000\nno-resolv\nno-hosts\nlocal=/{ZONE}/\nport={port}\nlisten-address=127.0.0.1\nbind-interfaces\ncache-size=0\n\
          log-facility=-\nhost-record={sign},127.0.0.1\n"
     );
     for Record(line) in records {
