@@ -175,21 +175,6 @@ pub fn may_order(limits: &Limits, usage: &Usage, wanted: Wanted, now: DateTime<U
     waits.max_by_key(|wait| wait.until).map_or(Ok(()), Err)
 }
 
-/// How many more orders like `wanted` the account may place now; `None`: as many as it likes. Whoever claims many names
-/// claims no more than this, so that those without room are not moved about for nothing.
-#[must_use]
-pub fn orders_left(limits: &Limits, orders: Used, wanted: Wanted) -> Option<u32> {
-    let limit = limits.orders.filter(|_| !wanted.replaces)?;
-    Some(left_for(Budget::Orders, limit, orders, wanted))
-}
-
-/// What is left of a budget, the reserve included: for metrics. `None`: there is no such limit.
-#[must_use]
-pub fn left(budget: Budget, limits: &Limits, usage: &Usage) -> Option<u32> {
-    let (limit, used) = of(budget, limits, usage)?;
-    Some(limit.count.saturating_sub(used.count))
-}
-
 fn of(budget: Budget, limits: &Limits, usage: &Usage) -> Option<(Limit, Used)> {
     match budget {
         Budget::Orders => limits.orders.map(|limit| (limit, usage.orders)),
@@ -339,39 +324,6 @@ mod tests {
             let failed = may_order(&limits, &failed, wanted(Priority::ExpiringSoon), at(1));
             assert_eq!(failed.map_err(|wait| wait.budget), Err(Budget::Failures), "{directory}");
         }
-    }
-
-    #[test]
-    fn what_is_left_is_told_without_the_reserve_to_those_who_can_wait() {
-        let usage = Usage {
-            orders: used(100, 0),
-            of_name: used(7, 0),
-            ..Usage::default()
-        };
-        let limits = Limits::of(PRODUCTION);
-        for (budget, expected) in [
-            (Budget::Orders, Some(200)),
-            (Budget::OfDomain, Some(50)),
-            (Budget::OfName, Some(0)),
-            (Budget::Failures, Some(3)),
-        ] {
-            assert_eq!(left(budget, &limits, &usage), expected, "{budget:?}");
-        }
-        assert_eq!(left(Budget::Orders, &Limits::of(PEBBLE), &usage), None);
-        assert_eq!(orders_left(&limits, usage.orders, wanted(Priority::New)), Some(170));
-        assert_eq!(
-            orders_left(&limits, usage.orders, wanted(Priority::ExpiringSoon)),
-            Some(200)
-        );
-        let replacing = Wanted {
-            priority: Priority::Routine,
-            replaces: true,
-        };
-        assert_eq!(orders_left(&limits, usage.orders, replacing), None);
-        assert_eq!(
-            orders_left(&Limits::of(PEBBLE), usage.orders, wanted(Priority::New)),
-            None
-        );
     }
 
     #[test]

@@ -1,29 +1,12 @@
 //! Who comes first when not all can: what expires soon, then what has no certificate yet, then renewals in time.
 use chrono::{DateTime, Utc};
 
-/// In this order; the numbers stand in the database.
+/// In this order; `certificate_leases.urgency` has the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     ExpiringSoon = 0,
     New = 1,
     Routine = 2,
-}
-
-impl Priority {
-    #[must_use]
-    pub fn as_i16(self) -> i16 {
-        self as i16
-    }
-
-    /// A number that is not known is a renewal in time: it harms nobody to wait.
-    #[must_use]
-    pub fn from_i16(number: i16) -> Self {
-        match number {
-            0 => Self::ExpiringSoon,
-            1 => Self::New,
-            _ => Self::Routine,
-        }
-    }
 }
 
 /// `urgent_at` of the certificate in force; `None` without one. An expired one is the most urgent of all: its domain
@@ -62,13 +45,5 @@ mod tests {
             }
             assert_eq!(priority(None, to), Priority::New);
         }
-    }
-
-    #[test]
-    fn a_priority_keeps_its_number() {
-        for priority in [Priority::ExpiringSoon, Priority::New, Priority::Routine] {
-            assert_eq!(Priority::from_i16(priority.as_i16()), priority);
-        }
-        assert_eq!(Priority::from_i16(99), Priority::Routine);
     }
 }

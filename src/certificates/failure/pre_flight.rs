@@ -12,33 +12,6 @@ use crate::{
 const BY_ITSELF: &str = "There is nothing for you to do: we go on by ourselves.";
 
 impl Failure {
-    /// `seen` are addresses of the name that are not ours.
-    #[must_use]
-    pub fn address_elsewhere(hostname: &str, seen: &[IpAddr], at: DateTime<Utc>) -> Self {
-        Self::new(
-            Code::AddressElsewhere,
-            format!(
-                "{hostname} leads to {}, which is not ours: a certificate authority that looks there would not find us.",
-                list(seen)
-            ),
-            "Let every A and AAAA record of the name lead to us; the domain's set-up has the values. We look again by ourselves.",
-            at,
-        )
-    }
-
-    /// `authority` is the CA as CAA records name it, `found_at` the name at which they stand.
-    #[must_use]
-    pub fn caa_forbids(hostname: &str, found_at: &str, authority: &str, at: DateTime<Utc>) -> Self {
-        Self::new(
-            Code::CaaForbids,
-            format!("The CAA records of {found_at} do not let {authority} issue a certificate for {hostname}."),
-            format!(
-                "At the DNS host of {found_at}, add a CAA record: 0 issue \"{authority}\". We look again by ourselves."
-            ),
-            at,
-        )
-    }
-
     /// What a look of the domain's connection says is wrong, with its own code: the message names the remedy.
     #[must_use]
     pub fn not_connected(cause: &str, message: &str, at: DateTime<Utc>) -> Self {
@@ -141,15 +114,6 @@ pub(super) fn minute(at: DateTime<Utc>) -> impl Display {
     at.format("%Y-%m-%d %H:%M UTC")
 }
 
-fn list(addresses: &[IpAddr]) -> String {
-    const SHOWN: usize = 8;
-    let shown: Vec<_> = addresses.iter().take(SHOWN).map(ToString::to_string).collect();
-    match addresses.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
 fn sentence(text: &str) -> String {
     match text.ends_with(['.', '…', '!', '?']) {
         true => text.to_owned(),
@@ -159,8 +123,6 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     const AT: DateTime<Utc> = DateTime::UNIX_EPOCH;
@@ -168,27 +130,11 @@ mod tests {
     #[test]
     fn a_look_before_the_order_says_what_was_seen_and_what_to_do() {
         let address = IpAddr::from([192, 0, 2, 7]);
-        let many: Vec<IpAddr> = (0..20).map(|n| Ipv4Addr::new(192, 0, 2, n).into()).collect();
         let wait = |budget| Wait {
             until: AT + chrono::TimeDelta::minutes(90),
             budget,
         };
         for (failure, code, words) in [
-            (
-                Failure::address_elsewhere("a.example", &[address], AT),
-                "address_elsewhere",
-                vec!["a.example", "192.0.2.7", "A and AAAA"],
-            ),
-            (
-                Failure::address_elsewhere("a.example", &many, AT),
-                "address_elsewhere",
-                vec!["and 12 more"],
-            ),
-            (
-                Failure::caa_forbids("a.b.example", "b.example", "letsencrypt.org", AT),
-                "caa_forbids",
-                vec!["b.example", "0 issue \"letsencrypt.org\""],
-            ),
             (
                 Failure::not_connected("dns_timeout", "No answer\ncame.", AT),
                 "dns_timeout",
