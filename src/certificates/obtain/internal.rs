@@ -2,7 +2,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{AFTER_A_FAULT, Obtainer};
+use super::{AFTER_A_FAULT, Obtainer, places::Room};
 use crate::certificates::{
     Issued,
     decisions::{lifetime, renewal},
@@ -12,6 +12,17 @@ use crate::certificates::{
     store::{self, NewCertificate},
     turns::{self, Postponed, Turn},
 };
+
+/// At once: it is quick.
+const BATCH: usize = 200;
+
+/// One batch after the other.
+pub(super) fn room(held: &[Turn]) -> Room {
+    Room {
+        limit: if held.is_empty() { BATCH } else { 0 },
+        crowded: Vec::new(),
+    }
+}
 
 impl Obtainer {
     /// The internal CA's, all in one transaction.

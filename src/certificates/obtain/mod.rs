@@ -1,6 +1,7 @@
 //! Obtains what is missing and renews what is due, of whichever issuer. Work is claimed by row lease, so that of several
 //! nodes one does it; a lease's epoch fences off a node that overslept.
 mod internal;
+mod places;
 
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -9,6 +10,8 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use places::Room;
 
 use super::{
     Issuer,
@@ -22,10 +25,6 @@ use super::{
 };
 use crate::sealed::Keyring;
 
-/// Of the internal CA, which is quick.
-const BATCH: i64 = 200;
-/// Orders at a CA at once.
-const AT_ONCE: i64 = 64;
 /// A node that died has its work taken over after this.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 const EXTEND: Duration = Duration::from_secs(8);
@@ -54,10 +53,13 @@ impl Obtainer {
         let mut swept: Option<Instant> = None;
         let mut work = Work::default();
         loop {
-            let held = work.held.len();
+            let room = match &*self.issuer {
+                Issuer::Internal(_) => internal::room(&work.held),
+                Issuer::Acme(_) => places::room(&work.held),
+            };
             let looked = tokio::select! {
                 () = cancel.cancelled() => break,
-                looked = work.goes_on_during(self.look(held, &mut swept)) => looked,
+                looked = work.goes_on_during(self.look(room, &mut swept)) => looked,
             };
             match looked {
                 Ok((turns, admitted)) => {
@@ -86,12 +88,12 @@ impl Obtainer {
         }
     }
 
-    async fn look(&self, held: usize, swept: &mut Option<Instant>) -> Result<Claimed, sqlx::Error> {
+    async fn look(&self, room: Room, swept: &mut Option<Instant>) -> Result<Claimed, sqlx::Error> {
         if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             self.sweep(crate::clock::now()).await?;
             *swept = Some(Instant::now());
         }
-        self.claim(held).await
+        self.claim(room).await
     }
 
     /// Finds what nobody told of, and lets go of what is over.
@@ -120,39 +122,35 @@ impl Obtainer {
         Ok(())
     }
 
-    async fn claim(&self, held: usize) -> Result<Claimed, sqlx::Error> {
+    async fn claim(&self, room: Room) -> Result<Claimed, sqlx::Error> {
         let now = crate::clock::now();
         let hinted = self.wanted.take();
         let mut db = self.pool.acquire().await?;
         if !hinted.is_empty() {
             turns::store::want(&mut db, &self.eligible, &hinted, now).await?;
         }
-        let limit = match &*self.issuer {
-            Issuer::Internal(_) if held > 0 => 0,
-            Issuer::Internal(_) => BATCH,
-            Issuer::Acme(_) => AT_ONCE - i64::try_from(held).unwrap_or(AT_ONCE),
-        };
-        let lease = |limit| Lease {
+        let mut lease = Lease {
             now,
             until: now + LEASE,
-            limit,
+            limit: i64::try_from(room.limit).unwrap_or(i64::MAX),
+            crowded: room.crowded,
         };
         let Issuer::Acme(orders) = &*self.issuer else {
-            let turns = turns::store::claim_due(&mut db, &self.eligible, &lease(limit)).await?;
+            let turns = turns::store::claim_due(&mut db, &self.eligible, &lease).await?;
             return Ok((turns, Admission::Open));
         };
-        if limit <= 0 || !turns::store::is_any_due(&mut db, &self.eligible.issuer, now).await? {
+        if lease.limit == 0 || !turns::store::is_any_due(&mut db, &self.eligible.issuer, now).await? {
             return Ok((Vec::new(), Admission::Open));
         }
         drop(db);
         let admitted = orders.accounts.admission(now).await?;
-        let limit = match admitted {
-            Admission::Open => limit,
-            Admission::OneProbe => 1,
+        match admitted {
+            Admission::Open => {}
+            Admission::OneProbe => lease.limit = 1,
             Admission::Closed(_) => return Ok((Vec::new(), admitted)),
-        };
+        }
         let mut db = self.pool.acquire().await?;
-        let turns = turns::store::claim_due(&mut db, &self.eligible, &lease(limit)).await?;
+        let turns = turns::store::claim_due(&mut db, &self.eligible, &lease).await?;
         if turns.is_empty() && admitted == Admission::OneProbe {
             drop(db);
             orders.accounts.let_another_probe(now).await?;

@@ -11,6 +11,8 @@ use super::Expected;
 
 /// Between two looks, at least.
 pub const PACE: Duration = Duration::from_millis(50);
+/// Between two looks of the first walk: each costs this node both sides of a handshake.
+const FIRST: Duration = Duration::from_millis(200);
 /// Between two looks of a walk, at most.
 const LEISURE: Duration = Duration::from_secs(30);
 /// A walk takes no longer, up to 432,000 names.
@@ -22,10 +24,10 @@ const ROOM: usize = 2_000;
 /// Longer than a certificate counts as just stored.
 const REMEMBERED: Duration = Duration::from_secs(120);
 
-/// Between two looks of a walk over `names`. The first walk is brisk: until then nothing is known.
+/// Between two looks of a walk over `names`. The first walk over few is brisk: until then nothing is known.
 pub fn pace(names: i64, is_first: bool) -> Duration {
     match u32::try_from(names) {
-        _ if is_first => PACE,
+        _ if is_first => FIRST,
         Ok(0) => LEISURE,
         Ok(names) => (WALK / names).clamp(PACE, LEISURE),
         Err(_) => PACE,
@@ -85,7 +87,7 @@ mod tests {
         ] {
             assert_eq!(pace(names, false), Duration::from_millis(expected), "{names}");
         }
-        assert_eq!(pace(10, true), PACE);
+        assert_eq!(pace(10, true), FIRST);
         // At most 20 a second: a million names are walked in a day.
         assert!(PACE * 1_000_000 < Duration::from_secs(86_400));
     }

@@ -3,6 +3,7 @@
 pub mod store;
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::failure::Failure;
 
@@ -14,6 +15,8 @@ use super::failure::Failure;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     pub hostname: String,
+    /// Whose domain it is; none for our own hosts.
+    pub organisation_id: Option<Uuid>,
     pub epoch: i64,
     /// Failures in a row, of one kind.
     pub attempts: i32,
@@ -42,6 +45,8 @@ pub struct Lease {
     pub now: DateTime<Utc>,
     pub until: DateTime<Utc>,
     pub limit: i64,
+    /// Organisations whose domains have to wait.
+    pub crowded: Vec<Uuid>,
 }
 
 /// Why it came to nothing, and when it is tried again.

@@ -92,14 +92,26 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
         // Looked at again when the row is locked: it may have been done in between.
         r#"with due as materialized (
               select hostname from (
-                    (select hostname, urgency, due_at from certificate_leases
-                      where issuer = $1 and urgency = 0 and due_at <= $2 and lease_until <= $2 order by due_at limit $4)
+                    (select hostname, urgency, due_at from certificate_leases l
+                      where issuer = $1 and urgency = 0 and due_at <= $2 and lease_until <= $2
+                        and (cardinality($7::uuid[]) = 0 or not exists (
+                            select from domains d where d.hostname = l.hostname and d.organisation_id = any($7)
+                               and d.ownership_verified_at is not null))
+                      order by due_at limit $4)
                      union all
-                    (select hostname, urgency, due_at from certificate_leases
-                      where issuer = $1 and urgency = 1 and due_at <= $2 and lease_until <= $2 order by due_at limit $4)
+                    (select hostname, urgency, due_at from certificate_leases l
+                      where issuer = $1 and urgency = 1 and due_at <= $2 and lease_until <= $2
+                        and (cardinality($7::uuid[]) = 0 or not exists (
+                            select from domains d where d.hostname = l.hostname and d.organisation_id = any($7)
+                               and d.ownership_verified_at is not null))
+                      order by due_at limit $4)
                      union all
-                    (select hostname, urgency, due_at from certificate_leases
-                      where issuer = $1 and urgency = 2 and due_at <= $2 and lease_until <= $2 order by due_at limit $4)
+                    (select hostname, urgency, due_at from certificate_leases l
+                      where issuer = $1 and urgency = 2 and due_at <= $2 and lease_until <= $2
+                        and (cardinality($7::uuid[]) = 0 or not exists (
+                            select from domains d where d.hostname = l.hostname and d.organisation_id = any($7)
+                               and d.ownership_verified_at is not null))
+                      order by due_at limit $4)
               ) classes
                order by urgency, due_at limit $4),
          locked as materialized (
@@ -109,7 +121,9 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
          update certificate_leases l set lease_until = $3, epoch = epoch + 1
            from locked
           where l.hostname = locked.hostname and l.issuer = $1
-         returning l.hostname, l.epoch, l.attempts, l.is_preflight as was_preflight, l.urgency = 0 as "is_urgent!", l.hostname = any($5) as "own!",
+         returning l.hostname,
+                   (select d.organisation_id from domains d
+                     where d.hostname = l.hostname and d.ownership_verified_at is not null) as organisation_id, l.epoch, l.attempts, l.is_preflight as was_preflight, l.urgency = 0 as "is_urgent!", l.hostname = any($5) as "own!",
                    (l.hostname = any($5) or exists (
                        select from domains d join organisations o using (organisation_id) left join domain_checks k using (domain_id)
                         where d.hostname = l.hostname and d.ownership_verified_at is not null
@@ -121,6 +135,7 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
         lease.limit,
         &eligible.own_hosts,
         eligible.connected_only,
+        &lease.crowded,
     )
     .fetch_all(db)
     .await

@@ -20,3 +20,4 @@ mod secrets;
 mod separation;
 mod story;
 mod stranger;
+mod turns;
