@@ -2,14 +2,17 @@
 //! one transaction.
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use actix_web::web::Data;
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::idempotency,
+    accounts,
+    api::{Api, idempotency},
     audit, certificates,
+    console::Console,
     domains::{
         DomainError,
         checks::{
@@ -18,7 +21,7 @@ use crate::{
             store::Claimed,
         },
     },
-    publisher, request_log,
+    outbox, publisher, request_log,
     rotation::Rotation,
     tasks::Tasks,
     telemetry,
@@ -72,6 +75,16 @@ const JOBS: &[Job] = &[
         name: "idempotency keys: delete old ones",
         every: Duration::from_secs(3600),
         run: Run::Whole(|db, now| Box::pin(delete_old_keys(db, now))),
+    },
+    Job {
+        name: "sign-ins: delete what is over",
+        every: Duration::from_secs(3600),
+        run: Run::Whole(|db, now| Box::pin(delete_old_sign_ins(db, now))),
+    },
+    Job {
+        name: "outbox: delete old mails",
+        every: Duration::from_secs(3600),
+        run: Run::Whole(|db, now| Box::pin(delete_old_mails(db, now))),
     },
     Job {
         name: "directory changes: delete old ones",
@@ -156,6 +169,19 @@ async fn delete_old_keys(db: &mut PgConnection, now: DateTime<Utc>) -> Result<()
     idempotency::store::delete_before(db, now - idempotency::KEPT)
         .await
         .map(drop)
+}
+
+/// Sessions, registrations, links and failures.
+async fn delete_old_sign_ins(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    accounts::sessions::store::delete_over(db, now).await?;
+    accounts::registrations::store::delete_expired(db, now).await?;
+    accounts::password_links::store::delete_expired(db, now).await?;
+    accounts::sign_in::store::delete_before(db, now - accounts::sign_in::FORGOTTEN).await?;
+    Ok(())
+}
+
+async fn delete_old_mails(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    outbox::store::delete_before(db, now - outbox::KEPT).await.map(drop)
 }
 
 async fn prune_changes(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
@@ -252,10 +278,11 @@ async fn look(checker: &Checker, claimed: Claimed, _place: Place<'_>) {
     }
 }
 
-/// Lets the rate limits forget tokens that no longer call.
-pub async fn forget_callers(api: actix_web::web::Data<crate::api::Api>, cancel: CancellationToken) {
+/// Lets the rate limits forget whoever no longer calls.
+pub async fn forget_callers(api: Data<Api>, console: Data<Console>, cancel: CancellationToken) {
     const EVERY: Duration = Duration::from_secs(3600);
     while tokio::time::timeout(EVERY, cancel.cancelled()).await.is_err() {
         api.limits.shrink();
+        console.attempts.shrink();
     }
 }

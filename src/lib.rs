@@ -18,6 +18,8 @@ pub mod cli;
 pub mod clock;
 // Every setting.
 pub mod config;
+// HTML for people.
+pub mod console;
 // Example data for a trial.
 pub mod demo;
 // The hot path: what a device asks, and what it is told.
@@ -38,10 +40,16 @@ pub mod input;
 pub mod jobs;
 // Which secret keys are in force.
 pub mod keyring;
+// Sends mails.
+pub mod mail;
 // The ops listener: health and metrics.
 pub mod ops;
+// What is to be told to somebody outside.
+pub mod outbox;
 // Connections to addresses that somebody else chose.
 pub mod outbound;
+// Which passwords are taken, and how they are kept.
+pub mod passwords;
 // The database: pool, migrations, and the server itself when none is given.
 pub mod postgres;
 // What would a device get: the whole way, from outside.

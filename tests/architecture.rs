@@ -16,6 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("frames", &[]),
     ("hostname", &[]),
     ("input", &[]),
+    ("mail", &[]),
+    ("passwords", &[]),
     ("postgres", &[]),
     ("sealed", &[]),
     ("tasks", &[]),
@@ -27,8 +29,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("entra", &["dns", "hostname", "outbound"]),
     ("probe", &["dns", "input", "outbound", "vendors"]),
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
-    ("accounts", &["audit", "sealed"]),
+    ("accounts", &["audit", "passwords", "sealed"]),
     ("audit", &["accounts"]),
+    ("outbox", &["clock", "mail", "sealed", "telemetry"]),
     (
         "certificates",
         &[
@@ -86,6 +89,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "vendors",
         ],
     ),
+    // `discovery` for whose request it is.
+    (
+        "console",
+        &[
+            "accounts",
+            "clock",
+            "discovery",
+            "input",
+            "mail",
+            "outbox",
+            "passwords",
+            "sealed",
+        ],
+    ),
     (
         "ops",
         &[
@@ -106,11 +123,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "jobs",
         &[
+            "accounts",
             "api",
             "audit",
             "certificates",
             "clock",
+            "console",
             "domains",
+            "outbox",
             "publisher",
             "request_log",
             "rotation",
@@ -126,6 +146,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "certificates",
             "clock",
             "config",
+            "console",
             "demo",
             "discovery",
             "dns",
@@ -134,8 +155,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hostname",
             "jobs",
             "keyring",
+            "mail",
             "ops",
             "outbound",
+            "outbox",
+            "passwords",
             "postgres",
             "probe",
             "publisher",
@@ -157,6 +181,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "dns",
             "domains",
             "hostname",
+            "mail",
             "outbound",
             "probe",
             "sealed",

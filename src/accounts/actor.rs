@@ -2,7 +2,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::clients;
+use super::{clients, role::Role};
 
 /// What a token may do, as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,12 +69,42 @@ impl Actor {
     }
 }
 
+/// A person who is signed in to an organisation.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub session_id: Uuid,
+    pub user_id: Uuid,
+    pub organisation_id: Uuid,
+    pub organisation_name: String,
+    pub role: Role,
+    /// Set: this person sees this client only.
+    pub client_id: Option<Uuid>,
+}
+
+impl Member {
+    /// The scope in which the member may do what `permission` names.
+    pub fn scope(&self, permission: Permission) -> Result<Scope, AccessError> {
+        match self.role.permissions().contains(&permission) {
+            true => Ok(Scope {
+                organisation_id: self.organisation_id,
+                client_id: self.client_id,
+                by: By::Member { id: self.user_id },
+            }),
+            false => Err(AccessError::Forbidden(permission)),
+        }
+    }
+}
+
 /// Who is written down as the author of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
     Token {
         id: Uuid,
         name: String,
+    },
+    /// A person who is signed in. Names are personal data: who it was is looked up where it is shown.
+    Member {
+        id: Uuid,
     },
     /// Somebody at the command line of a node.
     Operator,
@@ -87,6 +117,7 @@ impl By {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Token { .. } => "token",
+            Self::Member { .. } => "member",
             Self::Operator => "operator",
             Self::Signpost => "signpost",
         }
@@ -95,7 +126,7 @@ impl By {
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {
         match self {
-            Self::Token { id, .. } => Some(*id),
+            Self::Token { id, .. } | Self::Member { id } => Some(*id),
             Self::Operator | Self::Signpost => None,
         }
     }
@@ -104,6 +135,7 @@ impl By {
     pub fn name(&self) -> &str {
         match self {
             Self::Token { name, .. } => name,
+            Self::Member { .. } => "member",
             Self::Operator => "operator",
             Self::Signpost => "signpost",
         }
@@ -187,6 +219,8 @@ pub struct Operator(Hand);
 enum Hand {
     CommandLine,
     Checks,
+    /// Somebody who signs up or in, and is nobody yet.
+    Door,
 }
 
 impl Operator {
@@ -202,6 +236,12 @@ impl Operator {
         Self(Hand::Checks)
     }
 
+    /// Signing up and in, before anybody is known.
+    #[must_use]
+    pub fn signing_in() -> Self {
+        Self(Hand::Door)
+    }
+
     #[must_use]
     pub fn scope(self, organisation_id: Uuid) -> Scope {
         Scope {
@@ -209,7 +249,7 @@ impl Operator {
             client_id: None,
             by: match self.0 {
                 Hand::CommandLine => By::Operator,
-                Hand::Checks => By::Signpost,
+                Hand::Checks | Hand::Door => By::Signpost,
             },
         }
     }

@@ -4,7 +4,15 @@
 //! takes one, and only this module can make one: forgetting the check does not compile.
 mod actor;
 pub mod clients;
+pub mod email;
 pub mod organisations;
+pub mod password_links;
+pub mod people;
+pub mod registrations;
+pub mod role;
+pub mod secret_text;
+pub mod sessions;
+pub mod sign_in;
 pub mod token;
 
-pub use actor::{AccessError, Actor, By, ClientScope, Operator, Permission, Scope};
+pub use actor::{AccessError, Actor, By, ClientScope, Member, Operator, Permission, Scope};

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::{openapi, problem::CODES};
 
-const STYLESHEET: &str = include_str!("../../web/static/app.css");
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(Template)]
@@ -53,10 +52,6 @@ struct CodeRow {
     title: &'static str,
 }
 
-#[derive(Template)]
-#[template(path = "front.html")]
-struct FrontPage;
-
 /// `GET /docs`
 pub async fn page() -> HttpResponse {
     static PAGE: OnceLock<String> = OnceLock::new();
@@ -78,20 +73,6 @@ pub async fn page() -> HttpResponse {
         .unwrap_or_default()
     });
     html(page)
-}
-
-/// `GET /`
-pub async fn front_page() -> HttpResponse {
-    static PAGE: OnceLock<String> = OnceLock::new();
-    html(PAGE.get_or_init(|| FrontPage.render().unwrap_or_default()))
-}
-
-/// `GET /static/app.css`
-pub async fn stylesheet() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/css; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "max-age=3600"))
-        .body(STYLESHEET)
 }
 
 fn html(page: &'static str) -> HttpResponse {

@@ -123,10 +123,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
     config
         .service(page("/api/v1/openapi.json", web::get().to(openapi::document)))
         .service(page("/docs", web::get().to(docs::page)))
-        .service(page("/static/app.css", web::get().to(docs::stylesheet)))
-        .service(page(share_links::SHARED, web::get().to(share_links::open)))
-        .service(page("/", web::get().to(docs::front_page)))
-        .default_service(web::to(|| async { Problem::no_such_page() }));
+        .service(page(share_links::SHARED, web::get().to(share_links::open)));
 }
 
 fn page(path: &str, get: Route) -> Resource {

@@ -47,7 +47,10 @@ pub async fn with_request_id(
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // A page with forms has its own.
+    if !headers.contains_key(header::REFERRER_POLICY) {
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
     if is_tls {
         headers.insert(
             header::STRICT_TRANSPORT_SECURITY,
@@ -66,9 +69,15 @@ pub async fn with_request_id(
 
 /// A problem, or an error of the framework that knows nothing of problems, becomes problem+json.
 fn render(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    // A page for people is said already.
+    let is_page = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     let known = response.response().extensions().get::<Problem>().cloned();
     let problem = match (known, response.response().error(), response.status()) {
         (Some(problem), _, _) => problem,
+        (None, Some(_), _) if is_page => return response,
         (None, Some(_), StatusCode::PAYLOAD_TOO_LARGE) => Problem::payload_too_large(super::body::LIMIT),
         (None, Some(_), status) if status.is_client_error() => Problem::no_such_page(),
         _ => return response,

@@ -1,11 +1,14 @@
 //! `signpost check-config`
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::{config::Sources, sealed::Keyring};
+use crate::{config::Sources, mail::Mailer, sealed::Keyring};
 
 pub fn run() -> Result<()> {
     let sources = Sources::read()?;
     let settings = sources.settings()?;
+    if let (Some(url), Some(from)) = (&settings.smtp_url, &settings.mail_from) {
+        Mailer::new(url.expose(), from).context("SIGNPOST_SMTP_URL or SIGNPOST_MAIL_FROM")?;
+    }
     let mut keys = Vec::new();
     if settings.secret_key_file.exists() {
         let keyring = Keyring::load(&settings.secret_key_file)?;

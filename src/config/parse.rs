@@ -16,6 +16,16 @@ pub(super) fn settings(sources: &Sources) -> Result<Settings, SettingError> {
             "must differ from SIGNPOST_PORTAL_HOST",
         ));
     }
+    if sources.text("SIGNPOST_SMTP_URL").is_some() != sources.text("SIGNPOST_MAIL_FROM").is_some() {
+        let missing = match sources.text("SIGNPOST_MAIL_FROM") {
+            Some(_) => "SIGNPOST_SMTP_URL",
+            None => "SIGNPOST_MAIL_FROM",
+        };
+        return Err(SettingError::new(
+            missing,
+            "is needed with the other of SIGNPOST_SMTP_URL and SIGNPOST_MAIL_FROM",
+        ));
+    }
     Ok(Settings {
         database: optional::<DatabaseUrl>(sources, "DATABASE_URL")?.map(|url| url.0),
         http_addr: required(sources, "SIGNPOST_HTTP_ADDR")?,

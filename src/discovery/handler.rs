@@ -1,17 +1,12 @@
 //! A discovery request in, an answer and one [`Hit`] out.
-use std::{
-    fmt::Write,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Instant,
-};
+use std::{fmt::Write, sync::Arc, time::Instant};
 
 use actix_web::{
     HttpResponse,
     dev::RequestHead,
     http::{
         Method, StatusCode,
-        header::{self, HeaderName, HeaderValue},
+        header::{self, HeaderValue},
     },
 };
 use bytes::Bytes;
@@ -24,7 +19,7 @@ use super::{
     metrics::Metrics,
     policy::{Action, Answer, Matched},
     query::{Asked, ModelFamily, Query},
-    request::Connection,
+    request::{Connection, client},
 };
 
 /// Where a device asks. [Apple, "Discover authentication servers"]
@@ -107,33 +102,9 @@ impl Discovery {
             at: crate::clock::now().timestamp_micros(),
             asked,
             user_agent: UserAgent::new(user_agent),
-            network: self.client(head, connection).map_or(Network::Unknown, Network::of),
+            network: client(head, connection, &self.trusted_proxies).map_or(Network::Unknown, Network::of),
             tls: connection.tls.as_ref().map(|tls| tls.version),
         }
-    }
-
-    /// The peer, or whom a trusted proxy speaks for: the last address in `X-Forwarded-For` that is
-    /// not itself a trusted proxy.
-    fn client(&self, head: &RequestHead, connection: &Connection) -> Option<IpAddr> {
-        let peer = connection.peer?.to_canonical();
-        let is_trusted = |address: IpAddr| self.trusted_proxies.iter().any(|network| network.contains(&address));
-        if !is_trusted(peer) {
-            return Some(peer);
-        }
-        // Lines of one name are one list (RFC 9110 §5.3): a proxy may add a line to the sender's.
-        let lines = head.headers.get_all(HeaderName::from_static("x-forwarded-for"));
-        let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-        let client = items.fold(None, |last, item| {
-            match str::from_utf8(item)
-                .ok()
-                .and_then(|item| forwarded_address(item.trim()))
-            {
-                Some(address) if is_trusted(address) => last,
-                // What stands before nonsense is not to be believed either.
-                other => other,
-            }
-        });
-        client.or(Some(peer))
     }
 }
 
@@ -144,13 +115,6 @@ fn is_check(user: &[u8], host: &str) -> bool {
     user.strip_prefix(CHECK_USER.as_bytes())
         .and_then(|rest| rest.strip_prefix(b"@"))
         .is_some_and(|domain| domain == host.as_bytes())
-}
-
-/// Some gateways add the port.
-fn forwarded_address(item: &str) -> Option<IpAddr> {
-    item.parse()
-        .or_else(|_| item.parse::<SocketAddr>().map(|address| address.ip()))
-        .ok()
 }
 
 /// What a device is told, and why.
@@ -286,21 +250,6 @@ mod tests {
             ("ada@contoso.com", false),
         ] {
             assert_eq!(is_check(user.as_bytes(), "contoso.com"), expected, "{user}");
-        }
-    }
-
-    #[test]
-    fn a_forwarded_address_may_have_a_port() {
-        for (item, expected) in [
-            ("203.0.113.7", Some("203.0.113.7")),
-            ("203.0.113.7:49152", Some("203.0.113.7")),
-            ("[2001:db8::1]:443", Some("2001:db8::1")),
-            ("2001:db8::1", Some("2001:db8::1")),
-            ("unknown", None),
-            ("203.0.113.7:x", None),
-        ] {
-            let expected = expected.map(|text| text.parse().expect("an address"));
-            assert_eq!(forwarded_address(item), expected, "{item}");
         }
     }
 

@@ -1,7 +1,14 @@
 //! Whom a request is for: its own authority and nothing else, parsed in place.
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use actix_web::{dev::RequestHead, http::Version, http::header};
+use actix_web::{
+    dev::RequestHead,
+    http::{
+        Version,
+        header::{self, HeaderName},
+    },
+};
+use ipnet::IpNet;
 
 use crate::hostname::{Hostname, MAX_LENGTH};
 
@@ -89,6 +96,38 @@ pub fn host<'b>(head: &RequestHead, buffer: &'b mut HostBuffer) -> Result<Host<'
         (None, None) => return Err(BadAuthority),
     };
     parse_host(text, buffer)
+}
+
+/// The peer, or whom a trusted proxy speaks for: the last address in `X-Forwarded-For` that is
+/// not itself a trusted proxy.
+#[must_use]
+pub fn client(head: &RequestHead, connection: &Connection, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
+    let peer = connection.peer?.to_canonical();
+    let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|network| network.contains(&address));
+    if !is_trusted(peer) {
+        return Some(peer);
+    }
+    // Lines of one name are one list (RFC 9110 §5.3): a proxy may add a line to the sender's.
+    let lines = head.headers.get_all(HeaderName::from_static("x-forwarded-for"));
+    let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let client = items.fold(None, |last, item| {
+        match str::from_utf8(item)
+            .ok()
+            .and_then(|item| forwarded_address(item.trim()))
+        {
+            Some(address) if is_trusted(address) => last,
+            // What stands before nonsense is not to be believed either.
+            other => other,
+        }
+    });
+    client.or(Some(peer))
+}
+
+/// Some gateways add the port.
+fn forwarded_address(item: &str) -> Option<IpAddr> {
+    item.parse()
+        .or_else(|_| item.parse::<SocketAddr>().map(|address| address.ip()))
+        .ok()
 }
 
 /// `name[:port]`, as it stands in an authority.
@@ -202,5 +241,20 @@ mod tests {
             assert_eq!(host_of(input.as_bytes()), None, "{input}");
         }
         assert_eq!(host_of(b"contoso\xff.com"), None);
+    }
+
+    #[test]
+    fn a_forwarded_address_may_have_a_port() {
+        for (item, expected) in [
+            ("203.0.113.7", Some("203.0.113.7")),
+            ("203.0.113.7:49152", Some("203.0.113.7")),
+            ("[2001:db8::1]:443", Some("2001:db8::1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("unknown", None),
+            ("203.0.113.7:x", None),
+        ] {
+            let expected = expected.map(|text| text.parse().expect("an address"));
+            assert_eq!(forwarded_address(item), expected, "{item}");
+        }
     }
 }

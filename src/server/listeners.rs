@@ -27,6 +27,7 @@ use crate::{
         resolver::{Resolver, server_config, server_config_with_validation},
     },
     config::Settings,
+    console::{self, Console},
     discovery::{
         front_door::FrontDoor,
         request::{Connection, Tls, TlsVersion},
@@ -53,6 +54,7 @@ pub struct Sockets {
 pub struct Public {
     pub door: FrontDoor,
     pub api: web::Data<Api>,
+    pub console: web::Data<Console>,
     pub resolver: Arc<Resolver>,
     /// What a CA that validates in handshakes is shown.
     pub challenges: Option<Arc<Challenges>>,
@@ -85,6 +87,7 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
     let Public {
         door,
         api,
+        console,
         resolver,
         challenges,
     } = public;
@@ -95,10 +98,13 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
     let server = HttpServer::new(move || {
         App::new()
             .app_data(api.clone())
+            .app_data(console.clone())
             .configure(api::pages)
+            .configure(console::public_pages)
             .into_utoipa_app()
             .configure(api::routes)
             .into_app()
+            .configure(console::pages)
             .wrap(from_fn(request_id::with_request_id))
             .wrap(door.clone())
     })

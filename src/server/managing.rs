@@ -1,14 +1,16 @@
 //! The half that is an ordinary application: what its handlers share, and with what it looks at the world outside.
 use std::sync::Arc;
 
+use actix_web::web::Data;
 use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
 
-use super::{Addresses, Installation, ca_file, names, outside::Outside, serving::Serving};
+use super::{Addresses, Installation, Purpose, ca_file, names, outside::Outside, serving::Serving};
 use crate::{
     api::{Api, probes::Probes, rate_limit::RateLimits},
     certificates::wanted::Wanted,
-    config::{Certificates, Settings},
+    config::{Certificates, Registration, Settings},
+    console::{Console, attempts::Attempts},
     discovery::{
         handler::{CHECK_USER, Discovery, decide},
         query::ModelFamily,
@@ -21,7 +23,12 @@ use crate::{
     },
     entra::Entra,
     hostname::Hostname,
+    jobs,
+    mail::Mailer,
+    outbox::Postman,
+    passwords::Passwords,
     probe::{Limits, Probe, Trust},
+    tasks::Tasks,
 };
 
 pub fn api(
@@ -72,6 +79,43 @@ pub fn api(
         entra,
         probes: Probes::new(probe, settings.public_https_port),
     })
+}
+
+pub fn console(settings: &Settings, installation: &Installation, addresses: &Addresses, purpose: Purpose) -> Console {
+    Console {
+        pool: installation.postgres.pool().clone(),
+        keyring: installation.keyring.clone(),
+        passwords: Passwords::default(),
+        attempts: Attempts::default(),
+        portal_url: names::portal_url(settings, addresses),
+        may_register: settings.registration == Registration::Open,
+        shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
+        trusted_proxies: settings.trusted_proxies.clone(),
+    }
+}
+
+/// `None`: there is no mail server, and mails stay in the outbox.
+pub fn postman(settings: &Settings, installation: &Installation) -> Result<Option<Postman>> {
+    let (Some(url), Some(from)) = (&settings.smtp_url, &settings.mail_from) else {
+        return Ok(None);
+    };
+    let mailer = Mailer::new(url.expose(), from).context("SIGNPOST_SMTP_URL or SIGNPOST_MAIL_FROM")?;
+    Ok(Some(Postman {
+        pool: installation.postgres.background().clone(),
+        keyring: installation.keyring.clone(),
+        mailer,
+    }))
+}
+
+/// What is done without anybody asking.
+pub fn start(tasks: &mut Tasks, api: &Data<Api>, console: &Data<Console>, postman: Option<Postman>) {
+    let look = jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel());
+    tasks.spawn("checks", look);
+    if let Some(postman) = postman {
+        tasks.spawn("mails", postman.run(tasks.cancel()));
+    }
+    let forget = jobs::forget_callers(api.clone(), console.clone(), tasks.cancel());
+    tasks.spawn("rate limits", forget);
 }
 
 /// The probe believes it where it signs the domains' certificates.

@@ -59,8 +59,9 @@ pub struct Addresses {
 pub async fn run(settings: Settings, demo: bool) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let purpose = if demo { Purpose::Demo } else { Purpose::Earnest };
     let started = tokio::select! {
-        started = start(&settings) => Some(started?),
+        started = start_for(&settings, purpose) => Some(started?),
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
@@ -78,8 +79,20 @@ pub async fn run(settings: Settings, demo: bool) -> Result<()> {
     result
 }
 
-/// Builds everything and opens the listeners. Returns once devices are answered.
+/// What a server is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Earnest,
+    /// Somebody tries it out: mails that can't be sent are shown.
+    Demo,
+}
+
 pub async fn start(settings: &Settings) -> Result<Running> {
+    start_for(settings, Purpose::Earnest).await
+}
+
+/// Builds everything and opens the listeners. Returns once devices are answered.
+pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running> {
     let sockets = listeners::bind(settings)?;
     let addresses = sockets.addresses()?;
     let installation = Arc::new(Installation::open_to_serve(settings).await?);
@@ -103,6 +116,8 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let ready = Arc::new(AtomicBool::new(false));
     let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
     let api = web::Data::new(api);
+    let console = web::Data::new(managing::console(settings, &installation, &addresses, purpose));
+    let postman = managing::postman(settings, &installation)?;
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
     let looks = Looks {
         names: serving.names(),
@@ -147,17 +162,16 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     node.start(settings, looks, &mut tasks)?;
     tasks.spawn("publisher", publisher.run(tasks.cancel()));
     issuing::start(&mut tasks, obtainer);
-    let look = jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel());
-    tasks.spawn("checks", look);
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
-    tasks.spawn("rate limits", jobs::forget_callers(api.clone(), tasks.cancel()));
+    managing::start(&mut tasks, &api, &console, postman);
     jobs::start(&mut tasks, Means { pool, rotation });
     let handles = listeners::open(
         sockets,
         Public {
             door,
             api,
+            console,
             resolver: resolver.clone(),
             challenges,
         },

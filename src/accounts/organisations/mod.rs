@@ -1,13 +1,15 @@
 //! Organisations and their people, as an operator sees them.
 pub mod store;
 
-use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Operator, Permission,
+    email::Email,
+    people::{self, name_context},
+    role::Role,
     token::{self, NewToken, TokenText},
 };
 use crate::{audit, sealed::Keyring};
@@ -54,6 +56,15 @@ pub struct Created {
     pub token: TokenText,
 }
 
+/// An organisation and its owner, as they are to be.
+pub struct Founding<'a> {
+    pub organisation: &'a str,
+    /// The owner's.
+    pub name: Option<&'a str>,
+    pub email: &'a Email,
+    pub password_hash: Option<&'a str>,
+}
+
 /// Makes an organisation, its owner and a token that may do everything for it.
 pub async fn create(
     db: &mut PgConnection,
@@ -62,48 +73,68 @@ pub async fn create(
     name: &str,
     email: &str,
 ) -> Result<Created, OrganisationError> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
-        return Err(OrganisationError::NotAName);
-    }
-    let email = parse_email(email)?;
-    let organisation_id = Uuid::now_v7();
-    let user_id = Uuid::now_v7();
-    let digest_key = keyring.seal(&digest_key_context(organisation_id), &crate::sealed::random::<32>());
-    store::insert(db, operator, organisation_id, name, &digest_key).await?;
-    let scope = operator.scope(organisation_id);
-    let email_key = store::find_or_insert_secret(db, keyring, "users.email_digest").await?;
-    let digest = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &email_key), email.as_bytes());
-    let sealed = keyring.seal(&email_context(user_id), email.as_bytes());
-    store::insert_owner(db, &scope, user_id, &sealed, digest.as_ref()).await?;
-    let subject = audit::Subject {
-        kind: "organisation",
-        id: organisation_id,
-        name: name.to_owned(),
+    let email = Email::parse(email).map_err(|_| OrganisationError::NotAnEmail(email.to_owned()))?;
+    let founding = Founding {
+        organisation: name,
+        name: None,
+        email: &email,
+        password_hash: None,
     };
-    audit::record(
-        db,
-        &scope,
-        audit::Event {
-            action: "organisation.created",
-            subject,
-            client_id: None,
-            details: serde_json::json!({}),
-        },
-    )
-    .await?;
+    let (organisation_id, user_id) = found(db, keyring, founding, operator).await?;
     let new = NewToken {
         name: "First token".into(),
         scopes: Permission::ALL.into(),
         client_id: None,
         expires_at: None,
     };
-    let (_, token) = token::create(db, &scope, new).await?;
+    let (_, token) = token::create(db, &operator.scope(organisation_id), new).await?;
     Ok(Created {
         organisation_id,
         user_id,
         token,
     })
+}
+
+/// Makes an organisation and its owner. Returns their ids.
+pub async fn found(
+    db: &mut PgConnection,
+    keyring: &Keyring,
+    founding: Founding<'_>,
+    operator: Operator,
+) -> Result<(Uuid, Uuid), OrganisationError> {
+    let name = founding.organisation.trim();
+    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+        return Err(OrganisationError::NotAName);
+    }
+    let (organisation_id, user_id) = (Uuid::now_v7(), Uuid::now_v7());
+    let digest_key = keyring.seal(&digest_key_context(organisation_id), &crate::sealed::random::<32>());
+    store::insert(db, operator, organisation_id, name, &digest_key).await?;
+    let email_digest = founding.email.digest(db, keyring).await?;
+    let name_sealed = founding
+        .name
+        .map(|name| keyring.seal(&name_context(user_id), name.as_bytes()));
+    let new = people::store::NewUser {
+        user_id,
+        email_sealed: &keyring.seal(&email_context(user_id), founding.email.expose().as_bytes()),
+        email_digest: &email_digest,
+        name_sealed: name_sealed.as_deref(),
+        password_hash: founding.password_hash,
+    };
+    people::store::insert(db, &new).await?;
+    people::store::insert_membership(db, organisation_id, user_id, (Role::Owner, None)).await?;
+    let subject = audit::Subject {
+        kind: "organisation",
+        id: organisation_id,
+        name: name.to_owned(),
+    };
+    let event = audit::Event {
+        action: "organisation.created",
+        subject,
+        client_id: None,
+        details: serde_json::json!({}),
+    };
+    audit::record(db, &operator.scope(organisation_id), event).await?;
+    Ok((organisation_id, user_id))
 }
 
 /// Stops, or resumes, service for all domains of an organisation.
@@ -156,19 +187,4 @@ pub fn email_context(user_id: Uuid) -> String {
 #[must_use]
 pub fn secret_context(name: &str) -> String {
     format!("secrets:{name}")
-}
-
-/// Enough to catch a slip; only a mail that arrives proves an address.
-fn parse_email(text: &str) -> Result<String, OrganisationError> {
-    let email = text.trim().to_lowercase();
-    let is_fine = email.len() <= 254
-        && email
-            .split_once('@')
-            .is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.') && !domain.contains('@'))
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-    if is_fine {
-        Ok(email)
-    } else {
-        Err(OrganisationError::NotAnEmail(text.to_owned()))
-    }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Organisation, OrganisationError, secret_context};
 use crate::{
-    accounts::{Operator, Scope},
+    accounts::Operator,
     sealed::{Keyring, SealError},
 };
 
@@ -22,31 +22,6 @@ pub async fn insert(
         name,
         user_digest_key,
         &crate::sealed::random::<32>()[..],
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-pub async fn insert_owner(
-    db: &mut PgConnection,
-    scope: &Scope,
-    user_id: Uuid,
-    email_sealed: &[u8],
-    email_digest: &[u8],
-) -> Result<(), OrganisationError> {
-    sqlx::query!(
-        "insert into users (user_id, email_sealed, email_digest) values ($1, $2, $3)",
-        user_id,
-        email_sealed,
-        email_digest
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query!(
-        "insert into memberships (organisation_id, user_id, role) values ($1, $2, 'owner')",
-        scope.organisation_id(),
-        user_id
     )
     .execute(db)
     .await?;

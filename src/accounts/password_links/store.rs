@@ -1,0 +1,68 @@
+//! Every statement on `mail_links`.
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+pub async fn insert(
+    db: &mut PgConnection,
+    user_id: Uuid,
+    token_digest: &[u8],
+    (created_at, expires_at): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into mail_links (mail_link_id, user_id, token_digest, purpose, created_at, expires_at)
+         values ($1, $2, $3, 'password', $4, $5)",
+        Uuid::now_v7(),
+        user_id,
+        token_digest,
+        created_at,
+        expires_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Of one person since then.
+pub async fn count(db: &mut PgConnection, user_id: Uuid, since: DateTime<Utc>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from mail_links where user_id = $1 and created_at > $2"#,
+        user_id,
+        since
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub async fn find(db: &mut PgConnection, token_digest: &[u8], now: DateTime<Utc>) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select user_id from mail_links where token_digest = $1 and expires_at > $2",
+        token_digest,
+        now
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Returns whose it was, this once.
+pub async fn take(db: &mut PgConnection, token_digest: &[u8], now: DateTime<Utc>) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "delete from mail_links where token_digest = $1 and expires_at > $2 returning user_id",
+        token_digest,
+        now
+    )
+    .fetch_optional(db)
+    .await
+}
+
+pub async fn delete_all(db: &mut PgConnection, user_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from mail_links where user_id = $1", user_id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+pub async fn delete_expired(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!("delete from mail_links where expires_at <= $1", now);
+    Ok(deleted.execute(db).await?.rows_affected())
+}

@@ -1,0 +1,113 @@
+//! Every statement on `users` as people who sign in.
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::SealedPerson;
+use crate::accounts::{Operator, organisations::OrganisationError, role::Role};
+
+/// A person who is to be.
+pub struct NewUser<'a> {
+    pub user_id: Uuid,
+    pub email_sealed: &'a [u8],
+    pub email_digest: &'a [u8],
+    pub name_sealed: Option<&'a [u8]>,
+    pub password_hash: Option<&'a str>,
+}
+
+/// What a sign-in is judged by.
+pub struct Credentials {
+    pub user_id: Uuid,
+    pub password_hash: Option<String>,
+}
+
+pub async fn insert(db: &mut PgConnection, new: &NewUser<'_>) -> Result<(), OrganisationError> {
+    sqlx::query!(
+        "insert into users (user_id, email_sealed, email_digest, name_sealed, password_hash) values ($1, $2, $3, $4, $5)",
+        new.user_id,
+        new.email_sealed,
+        new.email_digest,
+        new.name_sealed,
+        new.password_hash,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn insert_membership(
+    db: &mut PgConnection,
+    organisation_id: Uuid,
+    user_id: Uuid,
+    (role, client_id): (Role, Option<Uuid>),
+) -> Result<(), OrganisationError> {
+    sqlx::query!(
+        "insert into memberships (organisation_id, user_id, role, client_id) values ($1, $2, $3, $4)",
+        organisation_id,
+        user_id,
+        role.as_str(),
+        client_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn find_credentials(
+    db: &mut PgConnection,
+    _: Operator,
+    email_digest: &[u8],
+) -> Result<Option<Credentials>, sqlx::Error> {
+    sqlx::query_as!(
+        Credentials,
+        "select user_id, password_hash from users where email_digest = $1",
+        email_digest
+    )
+    .fetch_optional(db)
+    .await
+}
+
+pub(in crate::accounts) async fn find(
+    db: &mut PgConnection,
+    _: Operator,
+    user_id: Uuid,
+) -> Result<Option<SealedPerson>, sqlx::Error> {
+    sqlx::query_as!(
+        SealedPerson,
+        "select user_id, email_sealed, name_sealed from users where user_id = $1",
+        user_id
+    )
+    .fetch_optional(db)
+    .await
+}
+
+pub async fn update_password(
+    db: &mut PgConnection,
+    _: Operator,
+    user_id: Uuid,
+    password_hash: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set password_hash = $2 where user_id = $1",
+        user_id,
+        password_hash
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The organisations that a person is a member of, the oldest membership first.
+pub async fn list_memberships(
+    db: &mut PgConnection,
+    _: Operator,
+    user_id: Uuid,
+) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select m.organisation_id, o.name from memberships m join organisations o using (organisation_id)
+          where m.user_id = $1 order by o.suspended_at is not null, m.created_at, m.organisation_id",
+        user_id
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.organisation_id, row.name)).collect())
+}

@@ -1,0 +1,64 @@
+//! Browsers that are signed in. A cookie holds the secret, a row its digest; both end after a while without use, and
+//! after a longer while in any case.
+pub mod store;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Operator, secret_text::SecretText};
+
+/// Without use.
+pub const IDLE: TimeDelta = TimeDelta::hours(12);
+/// In any case.
+pub const LIFETIME: TimeDelta = TimeDelta::days(7);
+
+/// Where somebody signs in from, as far as it is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// "Firefox on macOS".
+    pub browser: String,
+    /// Cut to /24 or /48.
+    pub network: Option<String>,
+}
+
+/// How far somebody has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    SignedIn,
+    /// The password was right; a second factor is awaited, and nothing may be done before it.
+    SecondFactorDue,
+}
+
+/// One of a person's own, as the settings list it.
+#[derive(Debug)]
+pub struct Session {
+    pub session_id: Uuid,
+    pub organisation: String,
+    pub created_at: DateTime<Utc>,
+    pub seen_at: DateTime<Utc>,
+    pub browser: String,
+    pub network: Option<String>,
+}
+
+/// Signs a person in to one organisation. The secret is for the cookie: it is told this once.
+pub async fn begin(
+    db: &mut PgConnection,
+    (user_id, organisation_id): (Uuid, Uuid),
+    origin: &Origin,
+    stage: Stage,
+    now: DateTime<Utc>,
+) -> Result<SecretText, sqlx::Error> {
+    let secret = SecretText::random();
+    let new = store::NewSession {
+        session_id: Uuid::now_v7(),
+        user_id,
+        organisation_id,
+        token_digest: secret.digest(),
+        expires_at: now + LIFETIME,
+        authenticated_at: (stage == Stage::SignedIn).then_some(now),
+        origin,
+    };
+    store::insert(db, Operator::signing_in(), &new, now).await?;
+    Ok(secret)
+}

@@ -1,0 +1,150 @@
+//! Every statement on `sessions`.
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{IDLE, Origin, Session};
+use crate::accounts::{Member, Operator, role::Role, secret_text::SecretText};
+
+pub struct NewSession<'a> {
+    pub session_id: Uuid,
+    pub user_id: Uuid,
+    pub organisation_id: Uuid,
+    pub token_digest: Vec<u8>,
+    pub expires_at: DateTime<Utc>,
+    pub authenticated_at: Option<DateTime<Utc>>,
+    pub origin: &'a Origin,
+}
+
+/// Whose session a cookie is, and how far it has come.
+pub struct Found {
+    pub member: Member,
+    pub is_authenticated: bool,
+    pub is_suspended: bool,
+}
+
+pub async fn insert(
+    db: &mut PgConnection,
+    _: Operator,
+    new: &NewSession<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into sessions (session_id, user_id, organisation_id, token_digest, created_at, seen_at, expires_at,
+                               authenticated_at, browser, network)
+         values ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9)",
+        new.session_id,
+        new.user_id,
+        new.organisation_id,
+        new.token_digest,
+        now,
+        new.expires_at,
+        new.authenticated_at,
+        new.origin.browser,
+        new.origin.network,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The session in force that a cookie is for.
+pub async fn find(
+    db: &mut PgConnection,
+    secret: &SecretText,
+    now: DateTime<Utc>,
+) -> Result<Option<Found>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select s.session_id, s.user_id, s.organisation_id, o.name, m.role, m.client_id,
+                  s.authenticated_at is not null as "is_authenticated!", o.suspended_at is not null as "is_suspended!"
+             from sessions s
+             join memberships m using (organisation_id, user_id)
+             join organisations o using (organisation_id)
+            where s.token_digest = $1 and s.expires_at > $2 and s.seen_at > $3"#,
+        secret.digest(),
+        now,
+        now - IDLE,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Found {
+        member: Member {
+            session_id: row.session_id,
+            user_id: row.user_id,
+            organisation_id: row.organisation_id,
+            organisation_name: row.name,
+            // The database takes no other.
+            role: Role::parse(&row.role).unwrap_or(Role::Viewer),
+            client_id: row.client_id,
+        },
+        is_authenticated: row.is_authenticated,
+        is_suspended: row.is_suspended,
+    }))
+}
+
+/// Notes that a session was used, at most once a minute.
+pub async fn touch(db: &mut PgConnection, session_id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sessions set seen_at = $2 where session_id = $1 and seen_at < $2::timestamptz - interval '1 minute'",
+        session_id,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn delete(db: &mut PgConnection, member: &Member, session_id: Uuid) -> Result<bool, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from sessions where user_id = $1 and session_id = $2",
+        member.user_id,
+        session_id
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
+/// Signs a person out everywhere; `but` stays.
+pub async fn delete_all(
+    db: &mut PgConnection,
+    _: Operator,
+    user_id: Uuid,
+    but: Option<Uuid>,
+) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from sessions where user_id = $1 and ($2::uuid is null or session_id <> $2)",
+        user_id,
+        but
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// A person's own sessions in force, the newest first.
+pub async fn list(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<Vec<Session>, sqlx::Error> {
+    sqlx::query_as!(
+        Session,
+        "select s.session_id, o.name as organisation, s.created_at, s.seen_at, s.browser, s.network
+           from sessions s join organisations o using (organisation_id)
+          where s.user_id = $1 and s.expires_at > $2 and s.seen_at > $3
+          order by s.session_id desc limit 100",
+        member.user_id,
+        now,
+        now - IDLE,
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub async fn delete_over(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from sessions where expires_at <= $1 or seen_at <= $2",
+        now,
+        now - IDLE
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}

@@ -1,0 +1,106 @@
+//! Signing in with a password: whoever guesses waits longer each time, and learns neither whether an address is known
+//! nor, from the time it takes, whether the password was compared at all.
+pub mod store;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Operator, email::Email, organisations::OrganisationError, people};
+use crate::{
+    passwords::{Busy, Passwords},
+    sealed::Keyring,
+};
+
+/// Failures that cost nothing: people mistype.
+const FREE: i32 = 5;
+const LONGEST: TimeDelta = TimeDelta::minutes(15);
+/// Without another failure all is forgotten.
+pub const FORGOTTEN: TimeDelta = TimeDelta::hours(24);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    #[error("this address and this password don't belong together")]
+    Wrong,
+    #[error("there were too many failed attempts for this address")]
+    TooMany(TimeDelta),
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    #[error(transparent)]
+    Organisation(#[from] OrganisationError),
+    #[error("the accounts could not be read")]
+    Database(#[from] sqlx::Error),
+}
+
+/// From when on another attempt is taken.
+#[must_use]
+pub fn next_attempt(failures: i32, last_at: DateTime<Utc>) -> DateTime<Utc> {
+    match failures - FREE {
+        ..=0 => last_at,
+        over => last_at + TimeDelta::seconds(1_i64 << over.min(10)).min(LONGEST),
+    }
+}
+
+/// Who has this address and this password. No transaction is open while the password is compared.
+pub async fn with_password(
+    pool: &PgPool,
+    keyring: &Keyring,
+    passwords: &Passwords,
+    (email, password): (&Email, String),
+    now: DateTime<Utc>,
+) -> Result<Uuid, SignInError> {
+    let mut db = pool.acquire().await?;
+    let digest = email.digest(&mut db, keyring).await?;
+    let known = people::store::find_credentials(&mut db, Operator::signing_in(), &digest).await?;
+    // Counted before it is compared: many at once must not all be the first.
+    count(&mut db, &digest, now).await?;
+    drop(db);
+    let stored = known.as_ref().and_then(|known| known.password_hash.as_deref());
+    let is_right = passwords.is_right(password, stored).await?;
+    let Some(known) = known.filter(|_| is_right) else {
+        return Err(SignInError::Wrong);
+    };
+    store::delete(&mut *pool.acquire().await?, &digest).await?;
+    Ok(known.user_id)
+}
+
+async fn count(db: &mut PgConnection, digest: &[u8], now: DateTime<Utc>) -> Result<(), SignInError> {
+    if let Some(failures) = store::find(db, digest).await?
+        && now - failures.last_at < FORGOTTEN
+    {
+        let until = next_attempt(failures.failures, failures.last_at);
+        if until > now {
+            return Err(SignInError::TooMany(until - now));
+        }
+    }
+    store::count(db, digest, now, now - FORGOTTEN).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_fails_waits_longer_each_time_and_a_quarter_of_an_hour_at_most() {
+        let last = DateTime::UNIX_EPOCH;
+        for (failures, seconds) in [
+            (0, 0),
+            (1, 0),
+            (5, 0),
+            (6, 2),
+            (7, 4),
+            (10, 32),
+            (14, 512),
+            (15, 900),
+            (1_000, 900),
+            (i32::MAX, 900),
+        ] {
+            assert_eq!(
+                next_attempt(failures, last) - last,
+                TimeDelta::seconds(seconds),
+                "{failures}"
+            );
+        }
+    }
+}

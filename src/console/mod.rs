@@ -1,0 +1,107 @@
+//! HTML for people: pages, forms, sessions. No SQL and no rules here: a page parses, calls, and answers. Every page
+//! works without a script, every change is a POST that answers 303, and a form that is refused comes back as it was
+//! typed.
+//!
+//! A new page is a store function, a handler with its template, one line in [`pages`] or [`public_pages`], a test.
+mod assets;
+pub mod attempts;
+pub mod browser;
+mod confirm;
+mod door;
+pub mod fault;
+pub mod form;
+mod overview;
+pub mod page;
+mod password;
+mod sent_mails;
+mod sign_in;
+mod sign_up;
+
+use std::sync::Arc;
+
+use actix_web::{Resource, Route, middleware::from_fn, web};
+use ipnet::IpNet;
+use sqlx::PgPool;
+
+use crate::{passwords::Passwords, sealed::Keyring};
+pub use assets::version;
+use attempts::Attempts;
+use fault::Fault;
+
+/// What pages share.
+pub struct Console {
+    pub pool: PgPool,
+    pub keyring: Arc<Keyring>,
+    pub passwords: Passwords,
+    pub attempts: Attempts,
+    /// Where people find the portal, without a slash at the end: links in mails are made of it, and never of a request.
+    pub portal_url: String,
+    pub may_register: bool,
+    /// On a demo server without a mail server, mails are shown.
+    pub shows_mails: bool,
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Pages that need no account.
+pub fn public_pages(config: &mut web::ServiceConfig) {
+    config
+        .service(page("/static/{file}", web::get().to(assets::file)))
+        .service(page("/", web::get().to(overview::show)))
+        .service(form(
+            "/sign-up",
+            web::get().to(sign_up::show),
+            web::post().to(sign_up::submit),
+        ))
+        .service(page("/sign-up/sent", web::get().to(sign_up::sent)))
+        .service(form(
+            "/sign-up/confirm/{token}",
+            web::get().to(confirm::show),
+            web::post().to(confirm::submit),
+        ))
+        .service(form(
+            "/sign-in",
+            web::get().to(sign_in::show),
+            web::post().to(sign_in::submit),
+        ))
+        .service(form(
+            "/sign-out",
+            web::get().to(sign_in::show_sign_out),
+            web::post().to(sign_in::sign_out),
+        ))
+        .service(form(
+            "/password/forgotten",
+            web::get().to(password::show),
+            web::post().to(password::submit),
+        ))
+        .service(page("/password/sent", web::get().to(password::sent)))
+        .service(form(
+            "/password/new/{token}",
+            web::get().to(password::show_new),
+            web::post().to(password::set_new),
+        ))
+        .service(page("/mails", web::get().to(sent_mails::show)));
+}
+
+/// Pages for whoever is signed in. Comes last: its scope takes every path that nobody else took.
+pub fn pages(config: &mut web::ServiceConfig) {
+    config.service(
+        web::scope("")
+            .service(page("/welcome", web::get().to(overview::welcome)))
+            .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
+            .wrap(from_fn(door::authenticate)),
+    );
+}
+
+fn page(path: &str, get: Route) -> Resource {
+    web::resource(path)
+        .route(get)
+        .default_service(web::to(|| async { Err::<&str, _>(Fault::WrongMethod("GET, HEAD")) }))
+}
+
+fn form(path: &str, get: Route, post: Route) -> Resource {
+    let wrong_method = || async { Err::<&str, _>(Fault::WrongMethod("GET, HEAD, POST")) };
+    web::resource(path)
+        .route(get)
+        .route(post)
+        .default_service(web::to(wrong_method))
+}
