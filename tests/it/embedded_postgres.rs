@@ -388,13 +388,17 @@ async fn open(state_dir: &Path) -> Postgres {
     .unwrap()
 }
 
+/// A server that recovers on a slow disk keeps whoever asks waiting, and so longer than the pool does.
 async fn show(postgres: &Postgres, setting: &str) -> String {
-    let (value,): (String,) = sqlx::query_as("select current_setting($1)")
-        .bind(setting)
-        .fetch_one(postgres.pool())
-        .await
-        .unwrap();
-    value
+    let begun = Instant::now();
+    loop {
+        let asked = sqlx::query_as("select current_setting($1)").bind(setting);
+        let answered: Result<(String,), _> = asked.fetch_one(postgres.pool()).await;
+        match answered {
+            Ok((value,)) => return value,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+    }
 }
 
 /// SIGKILL, only ever to a process that `postmaster.pid` of a directory of ours names and that is a postgres.
