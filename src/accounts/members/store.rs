@@ -136,11 +136,13 @@ pub async fn has_address(db: &mut PgConnection, scope: &Scope, email_digest: &[u
     .await
 }
 
-/// Everybody, for when the organisation itself goes.
-pub async fn list_ids(db: &mut PgConnection, scope: &Scope) -> Result<Vec<Uuid>, sqlx::Error> {
+/// Everybody, or those who are limited to one client: for when what they are members of goes.
+pub async fn list_ids(db: &mut PgConnection, scope: &Scope, client_id: Option<Uuid>) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select user_id from memberships where organisation_id = $1 order by user_id",
-        scope.organisation_id()
+        "select user_id from memberships
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) order by user_id",
+        scope.organisation_id(),
+        client_id,
     )
     .fetch_all(db)
     .await

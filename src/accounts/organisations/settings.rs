@@ -134,7 +134,7 @@ pub async fn delete(db: &mut PgConnection, scope: &Scope, typed: &str) -> Result
     if typed.trim() != settings.name.as_str() {
         return Err(DeletionError::OtherName);
     }
-    let user_ids = members::store::list_ids(db, scope).await?;
+    let user_ids = members::store::list_ids(db, scope, None).await?;
     store::delete(db, scope).await?;
     people::forget_without_membership(db, Operator::signing_in(), &user_ids).await?;
     let event = event("organisation.deleted", scope, (settings.name.as_str(), json!({})));
