@@ -27,8 +27,9 @@ use crate::{
     telemetry,
 };
 
-/// Days for which requests are kept.
+/// Days for which requests are kept at most; an organisation may want less.
 const REQUESTS_KEPT: Days = Days::new(30);
+/// What belongs to no organisation; each says for its own.
 const AUDIT_KEPT: TimeDelta = TimeDelta::days(365);
 /// A node that was away for longer than half of this loads everything anew.
 const CHANGES_KEPT: TimeDelta = TimeDelta::hours(1);
@@ -156,13 +157,12 @@ async fn make_partitions(db: &mut PgConnection, now: DateTime<Utc>) -> Result<()
 }
 
 async fn drop_old_requests(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    request_log::store::drop_partitions_before(db, now.date_naive() - REQUESTS_KEPT)
-        .await
-        .map(drop)
+    request_log::store::drop_partitions_before(db, now.date_naive() - REQUESTS_KEPT).await?;
+    request_log::store::delete_sooner(db, now).await.map(drop)
 }
 
 async fn delete_old_audit_events(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    audit::store::delete_before(db, now - AUDIT_KEPT).await.map(drop)
+    audit::store::delete_old(db, now, now - AUDIT_KEPT).await.map(drop)
 }
 
 async fn delete_old_keys(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
@@ -171,11 +171,12 @@ async fn delete_old_keys(db: &mut PgConnection, now: DateTime<Utc>) -> Result<()
         .map(drop)
 }
 
-/// Sessions, registrations, links and failures.
+/// Sessions, registrations, links, invitations and failures.
 async fn delete_old_sign_ins(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     accounts::sessions::store::delete_over(db, now).await?;
     accounts::registrations::store::delete_expired(db, now).await?;
     accounts::password_links::store::delete_expired(db, now).await?;
+    accounts::invitations::store::delete_expired(db, now).await?;
     accounts::sign_in::store::delete_before(db, now - accounts::sign_in::FORGOTTEN).await?;
     Ok(())
 }

@@ -29,8 +29,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("entra", &["dns", "hostname", "outbound"]),
     ("probe", &["dns", "input", "outbound", "vendors"]),
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
-    ("accounts", &["audit", "passwords", "sealed"]),
-    ("audit", &["accounts"]),
+    ("accounts", &["audit", "input", "mail", "outbox", "passwords", "sealed"]),
+    ("audit", &["accounts", "sealed"]),
     ("outbox", &["clock", "mail", "sealed", "telemetry"]),
     (
         "certificates",
@@ -94,6 +94,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "console",
         &[
             "accounts",
+            "audit",
             "clock",
             "discovery",
             "input",
@@ -119,7 +120,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "demo",
         &["accounts", "clock", "domains", "hostname", "sealed", "vendors"],
     ),
-    ("rotation", &["accounts", "api", "certificates", "keyring", "sealed"]),
+    (
+        "rotation",
+        &["accounts", "api", "certificates", "keyring", "outbox", "sealed"],
+    ),
     (
         "jobs",
         &[

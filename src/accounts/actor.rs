@@ -79,6 +79,8 @@ pub struct Member {
     pub role: Role,
     /// Set: this person sees this client only.
     pub client_id: Option<Uuid>,
+    /// Of how many organisations this person is a member.
+    pub memberships: i64,
 }
 
 impl Member {
@@ -165,6 +167,15 @@ impl Scope {
     #[must_use]
     pub fn by(&self) -> &By {
         &self.by
+    }
+
+    /// Of somebody who has become a member in this transaction.
+    pub(super) fn of_new_member(organisation_id: Uuid, user_id: Uuid, client_id: Option<Uuid>) -> Self {
+        Self {
+            organisation_id,
+            client_id,
+            by: By::Member { id: user_id },
+        }
     }
 
     /// Narrows the scope to one client. One that the caller may not see is `NotFound`.

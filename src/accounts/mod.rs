@@ -5,6 +5,8 @@
 mod actor;
 pub mod clients;
 pub mod email;
+pub mod invitations;
+pub mod members;
 pub mod organisations;
 pub mod password_links;
 pub mod people;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     accounts::{Actor, Permission},
-    audit::{AuditEvent, store},
+    audit::{self, AuditEvent, Wanted},
 };
 
 #[derive(Serialize, ToSchema)]
@@ -29,11 +29,12 @@ pub struct AuditEventBody {
 
 #[derive(Serialize, ToSchema)]
 pub struct AuditActor {
-    /// `token` or `operator`.
+    /// `token`, `member`, `operator` or `signpost`.
     #[serde(rename = "type")]
     #[schema(example = "token")]
     kind: String,
     id: Option<Uuid>,
+    /// Of a member the name that they have now, or their address if they gave none.
     name: String,
 }
 
@@ -88,6 +89,7 @@ pub async fn list_audit_events(
     let scope = actor.scope(Permission::OrganisationAdmin)?;
     let window = params.0.window()?;
     let mut db = api.pool.acquire().await?;
-    let rows = store::list(&mut db, &scope, window.after, window.fetch()).await?;
+    let wanted = Wanted::default();
+    let rows = audit::list(&mut db, &api.keyring, &scope, &wanted, (window.after, window.fetch())).await?;
     Ok(web::Json(window.page(rows, |event| event.id, AuditEventBody::from)))
 }

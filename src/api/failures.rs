@@ -1,7 +1,9 @@
 //! The one place that knows which failure of a rule is which problem.
 use super::problem::{Code, Problem};
 use crate::{
-    accounts::{AccessError, clients::ClientError, token::TokenError},
+    accounts::{
+        AccessError, clients::ClientError, invitations::InvitationError, members::MemberError, token::TokenError,
+    },
     domains::{DomainError, share_links::ShareLinkError},
     entra::EntraError,
     input::FieldError,
@@ -50,11 +52,44 @@ impl From<ClientError> for Problem {
 
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
-        match &error {
+        match error {
+            TokenError::Invalid(errors) => Self::invalid(errors),
             TokenError::NotFound => Self::new(Code::NotFound, &error),
             TokenError::NoSuchClient => Self::invalid(vec![FieldError::new("/client_id", &error)]),
             TokenError::TooMany => Self::new(Code::Conflict, &error),
-            TokenError::Database(source) => Self::database(source),
+            TokenError::Database(source) => Self::database(&source),
+        }
+    }
+}
+
+impl From<MemberError> for Problem {
+    fn from(error: MemberError) -> Self {
+        match &error {
+            MemberError::NotFound => Self::new(Code::NotFound, &error),
+            MemberError::OwnersOnly | MemberError::AdminsOnly => Self::new(Code::Forbidden, &error),
+            MemberError::LastOwner => Self::new(Code::Conflict, &error),
+            MemberError::SeesAllClients(_) | MemberError::NoSuchClient => {
+                Self::invalid(vec![FieldError::new("/client_id", &error)])
+            }
+            MemberError::Seal(source) => Self::internal(source),
+            MemberError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<InvitationError> for Problem {
+    fn from(error: InvitationError) -> Self {
+        match error {
+            InvitationError::NotFound => Self::new(Code::NotFound, &error),
+            InvitationError::MemberAlready
+            | InvitationError::InvitedAlready
+            | InvitationError::TooMany
+            | InvitationError::Full
+            | InvitationError::TooManyMails
+            | InvitationError::NotYours
+            | InvitationError::HasAccount => Self::new(Code::Conflict, &error),
+            InvitationError::Member(error) => error.into(),
+            InvitationError::Organisation(source) => Self::internal(&source),
         }
     }
 }

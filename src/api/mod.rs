@@ -17,8 +17,10 @@ pub mod exports;
 mod failures;
 pub mod idempotency;
 pub mod imports;
+pub mod invitations;
 pub mod mdm_servers;
 pub mod me;
+pub mod members;
 pub mod openapi;
 pub mod page;
 pub mod previews;
@@ -107,6 +109,13 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(tokens::list_tokens)
             .service(tokens::create_token)
             .service(tokens::delete_token)
+            .service(members::list_members)
+            .service(members::update_member)
+            .service(members::delete_member)
+            .service(invitations::list_invitations)
+            .service(invitations::create_invitation)
+            .service(invitations::delete_invitation)
+            .service(invitations::resend_invitation)
             .service(audit_events::list_audit_events)
             .map(|scope| {
                 scope

@@ -14,9 +14,9 @@ use super::{
 use crate::{
     accounts::{
         Actor, Permission,
-        token::{self, ApiToken, NewToken, TokenError, store},
+        token::{self, ApiToken, Asked, TokenError, store},
     },
-    input::{FieldError, Name, optional_time},
+    input::optional_time,
 };
 
 #[derive(Serialize, ToSchema)]
@@ -74,47 +74,19 @@ pub struct NewTokenBody {
     expires_at: Option<DateTime<Utc>>,
 }
 
-impl NewTokenBody {
-    fn parse(self, actor: &Actor, now: DateTime<Utc>) -> Result<NewToken, Problem> {
-        let mut errors = Vec::new();
-        let name = Name::parse(&self.name).map_err(|detail| errors.push(FieldError::new("/name", detail)));
-        let mut scopes = Vec::new();
-        for (index, text) in self.scopes.iter().enumerate() {
-            match Permission::parse(text) {
-                Some(scope) => scopes.push(scope),
-                None => errors.push(FieldError::new(
-                    format!("/scopes/{index}"),
-                    format_args!("is not one of {}", Permission::ALL.map(Permission::as_str).join(", ")),
-                )),
-            }
-        }
-        scopes.sort_unstable();
-        scopes.dedup();
-        if self.scopes.is_empty() {
-            errors.push(FieldError::new("/scopes", "name at least one"));
-        }
-        if self.expires_at.is_some_and(|at| at <= now) {
-            errors.push(FieldError::new("/expires_at", "has passed"));
-        }
-        // Whoever is limited to a client makes tokens for that client only.
-        let client_id = self.client_id.or(actor.client_id);
-        if actor.client_id.is_some() && client_id != actor.client_id {
-            return Err(TokenError::NoSuchClient.into());
-        }
-        if client_id.is_some() && actor.client_id.is_none() && scopes.contains(&Permission::OrganisationAdmin) {
-            errors.push(FieldError::new(
-                "/scopes",
-                "a token that is limited to one client can't have organisation:admin",
-            ));
-        }
-        match name {
-            Ok(name) if errors.is_empty() => Ok(NewToken {
-                name: name.into_string(),
-                scopes,
-                client_id,
-                expires_at: self.expires_at,
-            }),
-            _ => Err(Problem::invalid(errors)),
+impl From<NewTokenBody> for Asked {
+    fn from(body: NewTokenBody) -> Self {
+        let NewTokenBody {
+            name,
+            scopes,
+            client_id,
+            expires_at,
+        } = body;
+        Self {
+            name,
+            scopes,
+            client_id,
+            expires_at,
         }
     }
 }
@@ -160,7 +132,7 @@ pub async fn create_token(
     body: Body<NewTokenBody>,
 ) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
-    let new = body.read().await?.parse(&actor, crate::clock::now())?;
+    let new = Asked::from(body.read().await?).parse(&scope, crate::clock::now())?;
     let mut tx = api.pool.begin().await?;
     let (token, text) = token::create(&mut tx, &scope, new).await?;
     tx.commit().await?;

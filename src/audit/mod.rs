@@ -5,7 +5,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::{Scope, token::ApiToken};
+use crate::{
+    accounts::{Scope, people, token::ApiToken},
+    sealed::Keyring,
+};
 
 /// A change to be written down. `details` holds no secret and no personal data.
 pub struct Event {
@@ -54,3 +57,69 @@ pub struct AuditEvent {
 pub async fn record(db: &mut PgConnection, scope: &Scope, event: Event) -> Result<(), sqlx::Error> {
     store::insert(db, scope, event).await
 }
+
+/// The same for a change after which there is no organisation to write it down for.
+pub async fn record_for_operators(db: &mut PgConnection, scope: &Scope, event: Event) -> Result<(), sqlx::Error> {
+    store::insert_of_nobody(db, scope, event).await
+}
+
+/// Which events of an organisation are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// `domain.created`, or `domain` for everything about domains.
+    pub action: Option<String>,
+    pub actor: Option<WantedActor>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedActor {
+    /// A member, or a token.
+    Id(Uuid),
+    /// One that has no id.
+    Kind(&'static str),
+}
+
+impl WantedActor {
+    /// An id, `operator` or `signpost`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let kind = ["operator", "signpost"].into_iter().find(|kind| *kind == text);
+        kind.map(Self::Kind).or_else(|| text.parse().ok().map(Self::Id))
+    }
+}
+
+/// Newest first, those before `before`. Members are called by the names that they have now: none is written down.
+pub async fn list(
+    db: &mut PgConnection,
+    keyring: &Keyring,
+    scope: &Scope,
+    wanted: &Wanted,
+    window: (Option<Uuid>, i64),
+) -> Result<Vec<AuditEvent>, sqlx::Error> {
+    let mut events = store::list(db, scope, wanted, window).await?;
+    let actors = events
+        .iter()
+        .filter(|event| event.actor_kind == "member")
+        .filter_map(|event| event.actor_id);
+    let subjects = events
+        .iter()
+        .filter(|event| event.subject_kind == "member")
+        .map(|event| event.subject_id);
+    let mut user_ids: Vec<_> = actors.chain(subjects).collect();
+    user_ids.sort_unstable();
+    user_ids.dedup();
+    let names = people::names(db, keyring, scope, &user_ids).await?;
+    let name = |id: &Uuid| names.get(id).cloned().unwrap_or_else(|| FORMER.to_owned());
+    for event in &mut events {
+        if let ("member", Some(id)) = (event.actor_kind.as_str(), &event.actor_id) {
+            event.actor_name = name(id);
+        }
+        if event.subject_kind == "member" {
+            event.subject_name = name(&event.subject_id);
+        }
+    }
+    Ok(events)
+}
+
+/// Somebody who is no member any more.
+const FORMER: &str = "a former member";

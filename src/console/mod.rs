@@ -10,10 +10,12 @@ mod confirm;
 mod door;
 pub mod fault;
 pub mod form;
+mod invitation;
 mod overview;
 pub mod page;
 mod password;
 mod sent_mails;
+mod settings;
 mod sign_in;
 mod sign_up;
 
@@ -79,6 +81,11 @@ pub fn public_pages(config: &mut web::ServiceConfig) {
             web::get().to(password::show_new),
             web::post().to(password::set_new),
         ))
+        .service(form(
+            "/invitations/{token}",
+            web::get().to(invitation::show),
+            web::post().to(invitation::submit),
+        ))
         .service(page("/mails", web::get().to(sent_mails::show)));
 }
 
@@ -87,6 +94,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("")
             .service(page("/welcome", web::get().to(overview::welcome)))
+            .configure(settings::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

@@ -10,7 +10,7 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 
 use super::browser::Browser;
-use crate::accounts::Member;
+use crate::accounts::{Member, Permission};
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -71,6 +71,13 @@ impl Frame {
     #[must_use]
     pub fn with_notice(self, notice: Option<&'static str>) -> Self {
         Self { notice, ..self }
+    }
+
+    /// Whether whoever looks at it may change settings of the organisation.
+    #[must_use]
+    pub fn administers(&self) -> bool {
+        let permissions = self.member.as_ref().map(|member| member.role.permissions());
+        permissions.is_some_and(|permissions| permissions.contains(&Permission::OrganisationAdmin))
     }
 
     /// For the link of a section.

@@ -39,6 +39,8 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>) -> HttpResp
     let notice = match page::done(&request).as_deref() {
         Some("confirmed") => Some("Your address is confirmed. Sign in with the password that you chose."),
         Some("password") => Some("The new password is set, and you are signed out everywhere. Sign in with it."),
+        Some("left") => Some("You have left the organisation, and are signed out."),
+        Some("deleted") => Some("The organisation is deleted, and you are signed out."),
         Some("signed-out") => Some("You are signed out."),
         _ => None,
     };

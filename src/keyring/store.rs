@@ -98,6 +98,14 @@ pub async fn usage(db: &mut PgConnection) -> Result<Vec<Usage>, sqlx::Error> {
                     union all
                    select 'users', substring(email_sealed from 2 for 4) from users
                     union all
+                   select 'user_names', substring(name_sealed from 2 for 4) from users where name_sealed is not null
+                    union all
+                   select 'registrations', substring(sealed from 2 for 4) from registrations
+                    union all
+                   select 'invitations', substring(email_sealed from 2 for 4) from invitations
+                    union all
+                   select 'outbox', substring(sealed from 2 for 4) from outbox where sealed is not null
+                    union all
                    select 'secrets', substring(sealed from 2 for 4) from secrets
                     union all
                    select 'idempotency_keys', substring(answer_sealed from 2 for 4) from idempotency_keys

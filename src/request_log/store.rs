@@ -94,6 +94,17 @@ pub async fn drop_partitions_before(db: &mut PgConnection, day: NaiveDate) -> Re
     Ok(names.len())
 }
 
+/// Deletes what is older than its organisation keeps it, where that is less than a partition stays.
+pub async fn delete_sooner(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from requests r using organisations o
+          where o.request_days < 30 and r.organisation_id = o.organisation_id
+            and r.at < $1::timestamptz - make_interval(days => o.request_days)",
+        now
+    );
+    Ok(deleted.execute(db).await?.rows_affected())
+}
+
 pub async fn insert_requests(db: &mut PgConnection, rows: &[(Uuid, Row)]) -> Result<(), sqlx::Error> {
     let column = |of: fn(&(Uuid, Row)) -> String| rows.iter().map(of).collect::<Vec<_>>();
     let owner = |of: fn(&super::record::Owner) -> Uuid| {

@@ -19,10 +19,16 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
-    accounts::organisations::{digest_key_context, email_context, secret_context},
+    accounts::{
+        invitations,
+        organisations::{digest_key_context, email_context, secret_context},
+        people::name_context,
+        registrations,
+    },
     api::idempotency::answer_context,
     certificates,
     keyring::{self, store::Usage},
+    outbox,
     sealed::Keyring,
 };
 use store::{Place, Resealed, Row};
@@ -35,7 +41,8 @@ const LOOKED_AT_EVERY: TimeDelta = TimeDelta::hours(1);
 /// While another node is at it.
 const LOOKED_AT_SOON: TimeDelta = TimeDelta::minutes(1);
 
-/// A column that is sealed, by its table.
+/// A column that is sealed, by its table. Another one is a variant with its lines here and in `store.rs`, and a line in
+/// [`keyring::store::usage`] under the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
     Certificates,
@@ -43,22 +50,30 @@ pub enum Column {
     AcmeOrders,
     Organisations,
     Users,
+    UserNames,
+    Registrations,
+    Invitations,
+    Outbox,
     Secrets,
     IdempotencyKeys,
 }
 
 impl Column {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Certificates,
         Self::AcmeAccounts,
         Self::AcmeOrders,
         Self::Organisations,
         Self::Users,
+        Self::UserNames,
+        Self::Registrations,
+        Self::Invitations,
+        Self::Outbox,
         Self::Secrets,
         Self::IdempotencyKeys,
     ];
 
-    /// The table.
+    /// The table; of a table's second column a name of its own.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -67,6 +82,10 @@ impl Column {
             Self::AcmeOrders => "acme_orders",
             Self::Organisations => "organisations",
             Self::Users => "users",
+            Self::UserNames => "user_names",
+            Self::Registrations => "registrations",
+            Self::Invitations => "invitations",
+            Self::Outbox => "outbox",
             Self::Secrets => "secrets",
             Self::IdempotencyKeys => "idempotency_keys",
         }
@@ -81,6 +100,10 @@ impl Column {
             Self::AcmeOrders => uuid().map(certificates::orders::key_context),
             Self::Organisations => uuid().map(digest_key_context),
             Self::Users => uuid().map(email_context),
+            Self::UserNames => uuid().map(name_context),
+            Self::Registrations => uuid().map(registrations::context),
+            Self::Invitations => uuid().map(invitations::context),
+            Self::Outbox => uuid().map(outbox::context),
             Self::Secrets => Some(secret_context(first)),
             Self::IdempotencyKeys => uuid().map(|token_id| answer_context(token_id, second)),
         }

@@ -141,6 +141,58 @@ pub async fn list(
                 limit
             )
         }
+        Column::UserNames => {
+            rows!(
+                db,
+                r#"select user_id::text as "first!", '' as "second!", name_sealed as "sealed!"
+                     from users
+                    where user_id::text > $2 and substring(name_sealed from 2 for 4) <> $1
+                    order by user_id::text
+                    limit $3"#,
+                key,
+                first,
+                limit
+            )
+        }
+        Column::Registrations => {
+            rows!(
+                db,
+                r#"select registration_id::text as "first!", '' as "second!", sealed
+                     from registrations
+                    where registration_id::text > $2 and substring(sealed from 2 for 4) <> $1
+                    order by registration_id::text
+                    limit $3"#,
+                key,
+                first,
+                limit
+            )
+        }
+        Column::Invitations => {
+            rows!(
+                db,
+                r#"select invitation_id::text as "first!", '' as "second!", email_sealed as sealed
+                     from invitations
+                    where invitation_id::text > $2 and substring(email_sealed from 2 for 4) <> $1
+                    order by invitation_id::text
+                    limit $3"#,
+                key,
+                first,
+                limit
+            )
+        }
+        Column::Outbox => {
+            rows!(
+                db,
+                r#"select outbox_id::text as "first!", '' as "second!", sealed as "sealed!"
+                     from outbox
+                    where outbox_id::text > $2 and substring(sealed from 2 for 4) <> $1
+                    order by outbox_id::text
+                    limit $3"#,
+                key,
+                first,
+                limit
+            )
+        }
         Column::Secrets => {
             rows!(
                 db,
@@ -231,6 +283,50 @@ pub async fn update(db: &mut PgConnection, column: Column, rows: &Resealed) -> R
                 "update users u set email_sealed = n.after
                    from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
                   where u.user_id = n.first::uuid and u.email_sealed = n.before",
+                first,
+                before,
+                after
+            )
+        }
+        Column::UserNames => {
+            updated!(
+                db,
+                "update users t set name_sealed = n.after
+                   from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+                  where t.user_id = n.first::uuid and t.name_sealed = n.before",
+                first,
+                before,
+                after
+            )
+        }
+        Column::Registrations => {
+            updated!(
+                db,
+                "update registrations t set sealed = n.after
+                   from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+                  where t.registration_id = n.first::uuid and t.sealed = n.before",
+                first,
+                before,
+                after
+            )
+        }
+        Column::Invitations => {
+            updated!(
+                db,
+                "update invitations t set email_sealed = n.after
+                   from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+                  where t.invitation_id = n.first::uuid and t.email_sealed = n.before",
+                first,
+                before,
+                after
+            )
+        }
+        Column::Outbox => {
+            updated!(
+                db,
+                "update outbox t set sealed = n.after
+                   from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+                  where t.outbox_id = n.first::uuid and t.sealed = n.before",
                 first,
                 before,
                 after

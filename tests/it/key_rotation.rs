@@ -22,17 +22,22 @@ use crate::{
     app::{Msp, TestApp, WELL_KNOWN, eventually, intune_document, settings},
     binary::Machine,
     outage::Outage,
+    people::{PASSWORD, leads_to, link},
     tls,
     wire::{ask, ask_target},
 };
 
 /// The table, and its sealed column.
-const SEALED: [(&str, &str); 7] = [
+const SEALED: [(&str, &str); 11] = [
     ("certificates", "key_sealed"),
     ("acme_accounts", "key_sealed"),
     ("acme_orders", "key_sealed"),
     ("organisations", "user_digest_key"),
     ("users", "email_sealed"),
+    ("users", "name_sealed"),
+    ("registrations", "sealed"),
+    ("invitations", "email_sealed"),
+    ("outbox", "sealed"),
     ("secrets", "sealed"),
     ("idempotency_keys", "answer_sealed"),
 ];
@@ -93,6 +98,7 @@ async fn fill(app: &TestApp) -> (Msp, String) {
     let msp = app.msp("Acme IT").await;
     msp.register("contoso.com").await;
     app.verify("contoso.com").await;
+    sign_up_and_invite(app, &msp).await;
     let keyring = app.running.keyring();
     let mut tx = app.pool.begin().await.unwrap();
     sqlx::query("insert into acme_accounts (issuer, key_sealed) values ($1, $2)")
@@ -114,6 +120,40 @@ async fn fill(app: &TestApp) -> (Msp, String) {
     tx.commit().await.unwrap();
     let made = ask_for_token(&msp).await;
     (msp, made)
+}
+
+/// People who are, who wait for a mail, and who are invited.
+async fn sign_up_and_invite(app: &TestApp, msp: &Msp) {
+    app.owner("Acme Two", "ada@two.example").await;
+    let fields = [
+        ("organisation", "Acme Three"),
+        ("name", "Grace Hopper"),
+        ("email", "grace@three.example"),
+        ("password", PASSWORD),
+    ];
+    let sent = app.person().submit("/sign-up", &fields).await;
+    assert_eq!(leads_to(&sent), "/sign-up/sent");
+    let invited = msp
+        .post("/invitations", json!({"email": "linus@four.example", "role": "viewer"}))
+        .await;
+    assert_eq!(invited.status, 201, "{}", invited.text);
+}
+
+/// What was sealed before opens: who waits for a mail can go on, and names are known.
+async fn people_go_on(app: &TestApp, msp: &Msp) {
+    for (address, path) in [
+        ("grace@three.example", "/sign-up/confirm/"),
+        ("linus@four.example", "/invitations/"),
+    ] {
+        let link = link(&app.mails(address).await[0]);
+        assert!(link.starts_with(path), "{link}");
+        assert_eq!(app.person().get(&link).await.status, 200, "{link}");
+    }
+    let open = msp.get("/invitations").await.json();
+    assert_eq!(open["data"][0]["email"], "linus@four.example");
+    let ada = app.person();
+    assert_eq!(leads_to(&ada.sign_in("ada@two.example", PASSWORD).await), "/");
+    assert!(ada.get("/settings/members").await.text.contains("Ada Lovelace"));
 }
 
 /// The answer that holds a token, and is given again to the same request.
@@ -214,6 +254,7 @@ async fn everything_comes_under_a_new_first_key_and_the_old_one_may_go(pool: PgP
         only_new.open(&format!("acme_orders.key:{ORDER}"), &order).unwrap(),
         b"order"
     );
+    people_go_on(&app, &msp).await;
     // The CA's key and the installation's secrets open: something new can be made of each.
     msp.register("fabrikam.com").await;
     app.verify("fabrikam.com").await;

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::app::{JSON, Msp, TestApp, raw};
 
-const OPERATIONS: usize = 33;
+const OPERATIONS: usize = 40;
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 struct Operation {
@@ -52,6 +52,8 @@ struct Owned {
     token: String,
     domain: String,
     link: String,
+    member: String,
+    invitation: String,
 }
 
 impl Owned {
@@ -61,8 +63,12 @@ impl Owned {
             .post("/tokens", json!({"name": "CI", "scopes": ["domains:read"]}))
             .await;
         let link = msp.post("/domains/contoso.com/share-links", json!({})).await;
+        let invitation = json!({"email": "new@contoso.com", "role": "viewer"});
+        let invitation = msp.post("/invitations", invitation).await;
         let id = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
+            member: id(&msp.get("/members").await.json()["data"][0]["id"]),
+            invitation: id(&invitation.json()["id"]),
             link: id(&link.json()["id"]),
             client: id(&domain["client_id"]),
             server: id(&domain["policy"]["default"]["server_id"]),
@@ -76,6 +82,8 @@ impl Owned {
             "clients" => &[&self.client],
             "mdm-servers" => &[&self.server],
             "tokens" => &[&self.token],
+            "members" => &[&self.member],
+            "invitations" => &[&self.invitation],
             "domains" => &[&self.domain, "contoso.com", "CONTOSO.com."],
             other => panic!("whose id is in /{other}/…?"),
         };
@@ -195,7 +203,7 @@ async fn a_stranger_gets_404_before_the_body_is_read_and_changes_nothing(pool: P
             called.insert(operation.name());
         }
     }
-    assert_eq!(called.len(), 17, "{called:?}");
+    assert_eq!(called.len(), 21, "{called:?}");
     assert_eq!(msp.get("/domains").await.text, before);
     for path in [
         format!("/clients/{}", owned.client),
@@ -216,6 +224,8 @@ async fn what_never_existed_answers_as_what_belongs_to_another(pool: PgPool) {
         token: uuid::Uuid::now_v7().to_string(),
         domain: uuid::Uuid::now_v7().to_string(),
         link: uuid::Uuid::now_v7().to_string(),
+        member: uuid::Uuid::now_v7().to_string(),
+        invitation: uuid::Uuid::now_v7().to_string(),
     };
     let stranger = app.msp("Other IT").await;
     for operation in Operation::all().into_iter().filter(Operation::has_id) {
@@ -285,6 +295,8 @@ async fn an_unknown_path_is_404_for_a_caller_and_401_for_nobody(pool: PgPool) {
         format!("/clients/{id}"),
         format!("/mdm-servers/{id}"),
         format!("/tokens/{id}"),
+        format!("/members/{id}"),
+        format!("/invitations/{id}"),
     ] {
         msp.get(&path).await;
         msp.delete(&path).await.problem(404, "not_found");

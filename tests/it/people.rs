@@ -7,7 +7,7 @@ use std::{
 
 use signpost::{mail::Mail, outbox};
 
-use super::app::{Answer, TestApp};
+use super::app::{Answer, Msp, TestApp};
 
 pub const PASSWORD: &str = "a hat for every goose";
 
@@ -167,5 +167,38 @@ impl TestApp {
         let confirmed = person.get(&link(&mails[0])).await;
         assert_eq!(leads_to(&confirmed), "/welcome");
         person
+    }
+
+    /// Somebody new whom `owner` has invited, and who has accepted. `client_id` may be empty.
+    pub async fn colleague(&self, owner: &Person, email: &str, role: &str, client_id: &str) -> Person {
+        let fields = [("email", email), ("role", role), ("client_id", client_id)];
+        let invited = owner
+            .submit_to("/settings/members", "/settings/invitations", &fields)
+            .await;
+        assert_eq!(leads_to(&invited), "/settings/members?done=invited");
+        let person = self.person();
+        let path = link(&self.mails(email).await[0]);
+        let name = email.split('@').next().unwrap();
+        let joined = person.submit(&path, &[("name", name), ("password", PASSWORD)]).await;
+        assert_eq!(leads_to(&joined), "/");
+        person
+    }
+
+    /// A program of the organisation of `owner`, with a token that may everything.
+    pub async fn program_of(&self, owner: &Person) -> Msp {
+        let fields = [
+            ("name", "CI"),
+            ("scopes", "domains:write"),
+            ("scopes", "requests:read"),
+            ("scopes", "organisation:admin"),
+            ("client_id", ""),
+            ("expires_in_days", ""),
+        ];
+        let made = owner.submit("/settings/tokens", &fields).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        let (_, rest) = made.text.split_once("<code id=\"token\">").unwrap();
+        let token = rest.split('<').next().unwrap().to_owned();
+        let me = self.program(uuid::Uuid::nil(), &token).get("/me").await.json();
+        self.program(me["organisation"]["id"].as_str().unwrap().parse().unwrap(), &token)
     }
 }

@@ -7,12 +7,14 @@ use uuid::Uuid;
 
 use crate::app::{Answer, Msp, TENANT, TestApp, eventually};
 
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 8] = [
     "/clients",
     "/mdm-servers",
     "/domains",
     "/requests",
     "/tokens",
+    "/members",
+    "/invitations",
     "/audit-events",
 ];
 
@@ -26,6 +28,8 @@ struct Tenant {
     token: String,
     hostname: &'static str,
     domain: String,
+    member: String,
+    invitation: String,
 }
 
 impl Tenant {
@@ -40,6 +44,9 @@ impl Tenant {
         let token = msp
             .post("/tokens", json!({"name": "CI", "scopes": ["domains:write"]}))
             .await;
+        let invitation = json!({"email": format!("new@{hostname}"), "role": "viewer"});
+        let invitation = msp.post("/invitations", invitation).await;
+        let members = msp.get("/members").await.json();
         app.verify(hostname).await;
         app.ask(hostname, "?user-identifier=ada@contoso.com&model-family=iPhone")
             .await;
@@ -49,13 +56,22 @@ impl Tenant {
             server: id(&domain["policy"]["default"]["server_id"]),
             domain: id(&domain["id"]),
             token: id(&token.json()["id"]),
+            member: id(&members["data"][0]["id"]),
+            invitation: id(&invitation.json()["id"]),
             msp,
             hostname,
         }
     }
 
-    fn ids(&self) -> [&String; 4] {
-        [&self.client, &self.server, &self.token, &self.domain]
+    fn ids(&self) -> [&String; 6] {
+        [
+            &self.client,
+            &self.server,
+            &self.token,
+            &self.domain,
+            &self.member,
+            &self.invitation,
+        ]
     }
 
     /// Everything that it can see, but for when its tokens were used.

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ClientScope, Scope};
+use super::{ClientScope, Operator, Scope, members, people};
 use crate::audit;
 
 /// A customer of an organisation; domains and MDM servers belong to one.
@@ -89,12 +89,15 @@ pub async fn update(db: &mut PgConnection, scope: &Scope, client: &Client) -> Re
     record(db, scope, "client.updated", client).await
 }
 
-/// Deletes a client that has neither domains nor MDM servers.
+/// Deletes a client that has neither domains nor MDM servers. Whoever saw nothing else of the organisation is no member
+/// any more.
 pub async fn delete(db: &mut PgConnection, scope: &Scope, client: &Client) -> Result<(), ClientError> {
     if scope.client_id().is_some() {
         return Err(ClientError::LimitedToOneClient);
     }
+    let limited = members::store::list_ids(db, scope, Some(client.id)).await?;
     store::delete(db, scope, client.id).await?;
+    people::forget_without_membership(db, Operator::signing_in(), &limited).await?;
     record(db, scope, "client.deleted", client).await
 }
 

@@ -1,4 +1,5 @@
 //! Organisations and their people, as an operator sees them.
+pub mod settings;
 pub mod store;
 
 use chrono::{DateTime, Utc};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Operator, Permission,
     email::Email,
-    people::{self, name_context},
+    people::{self, NewPerson},
     role::Role,
     token::{self, NewToken, TokenText},
 };
@@ -106,21 +107,15 @@ pub async fn found(
     if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
         return Err(OrganisationError::NotAName);
     }
-    let (organisation_id, user_id) = (Uuid::now_v7(), Uuid::now_v7());
+    let organisation_id = Uuid::now_v7();
     let digest_key = keyring.seal(&digest_key_context(organisation_id), &crate::sealed::random::<32>());
     store::insert(db, operator, organisation_id, name, &digest_key).await?;
-    let email_digest = founding.email.digest(db, keyring).await?;
-    let name_sealed = founding
-        .name
-        .map(|name| keyring.seal(&name_context(user_id), name.as_bytes()));
-    let new = people::store::NewUser {
-        user_id,
-        email_sealed: &keyring.seal(&email_context(user_id), founding.email.expose().as_bytes()),
-        email_digest: &email_digest,
-        name_sealed: name_sealed.as_deref(),
+    let new = NewPerson {
+        email: founding.email,
+        name: founding.name,
         password_hash: founding.password_hash,
     };
-    people::store::insert(db, &new).await?;
+    let user_id = people::create(db, keyring, new).await?;
     people::store::insert_membership(db, organisation_id, user_id, (Role::Owner, None)).await?;
     let subject = audit::Subject {
         kind: "organisation",

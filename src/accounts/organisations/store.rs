@@ -3,9 +3,9 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Organisation, OrganisationError, secret_context};
+use super::{Organisation, OrganisationError, secret_context, settings::OrganisationSettings};
 use crate::{
-    accounts::Operator,
+    accounts::{Operator, Scope},
     sealed::{Keyring, SealError},
 };
 
@@ -61,6 +61,44 @@ pub async fn find_by_name(db: &mut PgConnection, _: Operator, name: &str) -> Res
     )
     .fetch_optional(db)
     .await
+}
+
+/// Name, days of requests, days of audit events.
+pub async fn find_settings(db: &mut PgConnection, scope: &Scope) -> Result<Option<(String, i32, i32)>, sqlx::Error> {
+    let row = sqlx::query!(
+        "select name, request_days, audit_days from organisations where organisation_id = $1",
+        scope.organisation_id()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.name, row.request_days, row.audit_days)))
+}
+
+pub async fn update_settings(
+    db: &mut PgConnection,
+    scope: &Scope,
+    settings: &OrganisationSettings,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update organisations set name = $2, request_days = $3, audit_days = $4 where organisation_id = $1",
+        scope.organisation_id(),
+        settings.name.as_str(),
+        settings.retention.request_days(),
+        settings.retention.audit_days(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn delete(db: &mut PgConnection, scope: &Scope) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from organisations where organisation_id = $1",
+        scope.organisation_id()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// A random secret of the whole installation, made at the first call.

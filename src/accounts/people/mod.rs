@@ -1,10 +1,12 @@
 //! People: an address, a name, a password, and the organisations they are members of.
 pub mod store;
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Operator, email::Email, organisations::OrganisationError};
+use super::{Operator, Scope, email::Email, organisations::OrganisationError};
 use crate::sealed::{Keyring, SealError};
 
 /// Somebody, as others see them. Has no `Debug`.
@@ -23,6 +25,64 @@ pub async fn find(
     let sealed = store::find(db, Operator::signing_in(), user_id).await?;
     let opened = sealed.map(|sealed| sealed.open(keyring)).transpose();
     Ok(opened?)
+}
+
+/// Somebody who is to be.
+pub struct NewPerson<'a> {
+    pub email: &'a Email,
+    pub name: Option<&'a str>,
+    pub password_hash: Option<&'a str>,
+}
+
+/// Makes somebody who is a member of nothing yet.
+pub async fn create(db: &mut PgConnection, keyring: &Keyring, new: NewPerson<'_>) -> Result<Uuid, OrganisationError> {
+    let user_id = Uuid::now_v7();
+    let name_sealed = new
+        .name
+        .map(|name| keyring.seal(&name_context(user_id), name.as_bytes()));
+    let row = store::NewUser {
+        user_id,
+        email_sealed: &keyring.seal(
+            &super::organisations::email_context(user_id),
+            new.email.expose().as_bytes(),
+        ),
+        email_digest: &new.email.digest(db, keyring).await?,
+        name_sealed: name_sealed.as_deref(),
+        password_hash: new.password_hash,
+    };
+    store::insert(db, &row).await?;
+    Ok(user_id)
+}
+
+/// Whoever of these is a member of no organisation any more is forgotten: nothing could be done with the account.
+pub async fn forget_without_membership(
+    db: &mut PgConnection,
+    operator: Operator,
+    user_ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    // First locked: what another organisation does for them meanwhile must be seen when they are judged.
+    store::lock(db, operator, user_ids).await?;
+    store::delete_without_membership(db, operator, user_ids).await
+}
+
+/// What those of these are called who are members of the organisation: their name, or else their address.
+pub async fn names(
+    db: &mut PgConnection,
+    keyring: &Keyring,
+    scope: &Scope,
+    user_ids: &[Uuid],
+) -> Result<HashMap<Uuid, String>, sqlx::Error> {
+    if user_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sealed = store::list_members(db, scope, user_ids).await?;
+    // What does not open is told elsewhere: a list is not to fail for one name.
+    let opened = sealed.into_iter().filter_map(|sealed| sealed.open(keyring).ok());
+    let called = opened.map(|person| {
+        let name = person.name.unwrap_or_else(|| person.email.expose().to_owned());
+        (person.user_id, name)
+    });
+    Ok(called.collect())
 }
 
 /// What only the sealed row knows.

@@ -3,7 +3,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::SealedPerson;
-use crate::accounts::{Operator, organisations::OrganisationError, role::Role};
+use crate::accounts::{Operator, Scope, organisations::OrganisationError, role::Role};
 
 /// A person who is to be.
 pub struct NewUser<'a> {
@@ -94,6 +94,57 @@ pub async fn update_password(
     .execute(db)
     .await?;
     Ok(())
+}
+
+pub async fn lock(db: &mut PgConnection, _: Operator, user_ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select from users where user_id = any($1) order by user_id for update",
+        user_ids
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn delete_without_membership(
+    db: &mut PgConnection,
+    _: Operator,
+    user_ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from users u
+          where user_id = any($1) and not exists (select from memberships m where m.user_id = u.user_id)",
+        user_ids
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The address's digest of one person.
+pub async fn find_digest(db: &mut PgConnection, _: Operator, user_id: Uuid) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!("select email_digest from users where user_id = $1", user_id)
+        .fetch_optional(db)
+        .await
+}
+
+/// Who of these is a member of the organisation.
+pub(in crate::accounts) async fn list_members(
+    db: &mut PgConnection,
+    scope: &Scope,
+    user_ids: &[Uuid],
+) -> Result<Vec<SealedPerson>, sqlx::Error> {
+    sqlx::query_as!(
+        SealedPerson,
+        "select u.user_id, u.email_sealed, u.name_sealed
+           from users u join memberships m using (user_id)
+          where m.organisation_id = $1 and ($2::uuid is null or m.client_id = $2) and u.user_id = any($3)",
+        scope.organisation_id(),
+        scope.client_id(),
+        user_ids,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// The organisations that a person is a member of, the oldest membership first.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Operator, secret_text::SecretText};
+use super::{Member, Operator, secret_text::SecretText};
 
 /// Without use.
 pub const IDLE: TimeDelta = TimeDelta::hours(12);
@@ -61,4 +61,16 @@ pub async fn begin(
     };
     store::insert(db, Operator::signing_in(), &new, now).await?;
     Ok(secret)
+}
+
+/// Turns the session of `member` to another organisation, with a new secret for the cookie. It ends when it would have
+/// ended. `None`: the person is no member there.
+pub async fn switch(
+    db: &mut PgConnection,
+    member: &Member,
+    organisation_id: Uuid,
+) -> Result<Option<SecretText>, sqlx::Error> {
+    let secret = SecretText::random();
+    let is_switched = store::switch(db, member, organisation_id, &secret.digest()).await?;
+    Ok(is_switched.then_some(secret))
 }

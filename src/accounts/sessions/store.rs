@@ -30,7 +30,8 @@ pub async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into sessions (session_id, user_id, organisation_id, token_digest, created_at, seen_at, expires_at,
+        "with seen as (update memberships set seen_at = $5 where organisation_id = $3 and user_id = $2)
+         insert into sessions (session_id, user_id, organisation_id, token_digest, created_at, seen_at, expires_at,
                                authenticated_at, browser, network)
          values ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9)",
         new.session_id,
@@ -56,7 +57,8 @@ pub async fn find(
 ) -> Result<Option<Found>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select s.session_id, s.user_id, s.organisation_id, o.name, m.role, m.client_id,
-                  s.authenticated_at is not null as "is_authenticated!", o.suspended_at is not null as "is_suspended!"
+                  s.authenticated_at is not null as "is_authenticated!", o.suspended_at is not null as "is_suspended!",
+                  (select count(*) from memberships other where other.user_id = s.user_id) as "memberships!"
              from sessions s
              join memberships m using (organisation_id, user_id)
              join organisations o using (organisation_id)
@@ -76,22 +78,49 @@ pub async fn find(
             // The database takes no other.
             role: Role::parse(&row.role).unwrap_or(Role::Viewer),
             client_id: row.client_id,
+            memberships: row.memberships,
         },
         is_authenticated: row.is_authenticated,
         is_suspended: row.is_suspended,
     }))
 }
 
-/// Notes that a session was used, at most once a minute.
+/// Notes that a session was used, and its member seen, at most once a minute.
 pub async fn touch(db: &mut PgConnection, session_id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update sessions set seen_at = $2 where session_id = $1 and seen_at < $2::timestamptz - interval '1 minute'",
+        "with touched as (
+            update sessions set seen_at = $2
+             where session_id = $1 and seen_at < $2::timestamptz - interval '1 minute'
+         returning organisation_id, user_id)
+         update memberships m set seen_at = $2 from touched
+          where m.organisation_id = touched.organisation_id and m.user_id = touched.user_id",
         session_id,
         now,
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Turns a session to another organisation of the same person, under a new secret. `false`: it is none of its own.
+pub async fn switch(
+    db: &mut PgConnection,
+    member: &Member,
+    organisation_id: Uuid,
+    token_digest: &[u8],
+) -> Result<bool, sqlx::Error> {
+    let switched = sqlx::query!(
+        "update sessions s set organisation_id = m.organisation_id, token_digest = $4
+           from memberships m
+          where s.session_id = $1 and s.user_id = $2 and m.user_id = s.user_id and m.organisation_id = $3",
+        member.session_id,
+        member.user_id,
+        organisation_id,
+        token_digest,
+    )
+    .execute(db)
+    .await?;
+    Ok(switched.rows_affected() == 1)
 }
 
 pub async fn delete(db: &mut PgConnection, member: &Member, session_id: Uuid) -> Result<bool, sqlx::Error> {

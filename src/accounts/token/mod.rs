@@ -7,7 +7,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Permission, Scope};
-use crate::audit;
+use crate::{
+    audit,
+    input::{FieldError, Name},
+};
 
 const PREFIX: &str = "sgp_";
 const RANDOM: usize = 32;
@@ -108,8 +111,65 @@ pub struct NewToken {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// What somebody asks for, as it came.
+pub struct Asked {
+    pub name: String,
+    pub scopes: Vec<String>,
+    /// Limits it to one client.
+    pub client_id: Option<Uuid>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Asked {
+    /// What `scope` may make of it. The pointers of what is wrong are those of the API's body.
+    pub fn parse(self, scope: &Scope, now: DateTime<Utc>) -> Result<NewToken, TokenError> {
+        let mut errors = Vec::new();
+        let name = Name::parse(&self.name).map_err(|detail| errors.push(FieldError::new("/name", detail)));
+        let mut scopes = Vec::new();
+        for (index, text) in self.scopes.iter().enumerate() {
+            match Permission::parse(text) {
+                Some(scope) => scopes.push(scope),
+                None => errors.push(FieldError::new(
+                    format!("/scopes/{index}"),
+                    format_args!("is not one of {}", Permission::ALL.map(Permission::as_str).join(", ")),
+                )),
+            }
+        }
+        scopes.sort_unstable();
+        scopes.dedup();
+        if self.scopes.is_empty() {
+            errors.push(FieldError::new("/scopes", "name at least one"));
+        }
+        if self.expires_at.is_some_and(|at| at <= now) {
+            errors.push(FieldError::new("/expires_at", "has passed"));
+        }
+        // Whoever is limited to a client makes tokens for that client only.
+        let client_id = self.client_id.or(scope.client_id());
+        if scope.client_id().is_some() && client_id != scope.client_id() {
+            return Err(TokenError::NoSuchClient);
+        }
+        if client_id.is_some() && scope.client_id().is_none() && scopes.contains(&Permission::OrganisationAdmin) {
+            errors.push(FieldError::new(
+                "/scopes",
+                "a token that is limited to one client can't have organisation:admin",
+            ));
+        }
+        match name {
+            Ok(name) if errors.is_empty() => Ok(NewToken {
+                name: name.into_string(),
+                scopes,
+                client_id,
+                expires_at: self.expires_at,
+            }),
+            _ => Err(TokenError::Invalid(errors)),
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
+    #[error("{} things are wrong", .0.len())]
+    Invalid(Vec<FieldError>),
     #[error("there is no such token")]
     NotFound,
     #[error("there is no such client")]
