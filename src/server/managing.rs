@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::{Addresses, Installation, Purpose, ca_file, names, outside::Outside, serving::Serving};
 use crate::{
-    api::{Api, probes::Probes, rate_limit::RateLimits},
+    api::{Api, rate_limit::RateLimits},
     certificates::wanted::Wanted,
     config::{Certificates, Registration, Settings},
     console::{Console, attempts::Attempts},
@@ -15,11 +15,14 @@ use crate::{
         handler::{CHECK_USER, Discovery, decide},
         query::ModelFamily,
     },
-    domains::checks::{
-        ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
-        fetch::{Fetch, OurAnswer},
-        looks::Looks,
-        places::Places,
+    domains::{
+        checks::{
+            ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
+            fetch::{Fetch, OurAnswer},
+            looks::Looks,
+            places::Places,
+        },
+        probes::Probes,
     },
     entra::Entra,
     hostname::Hostname,
@@ -77,7 +80,7 @@ pub fn api(
         check_wanted: Arc::default(),
         limits: RateLimits::default(),
         entra,
-        probes: Probes::new(probe, settings.public_https_port),
+        probes: Arc::new(Probes::new(probe, settings.public_https_port)),
     })
 }
 
