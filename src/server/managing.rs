@@ -84,13 +84,18 @@ pub fn api(
     })
 }
 
-pub fn console(settings: &Settings, installation: &Installation, addresses: &Addresses, purpose: Purpose) -> Console {
+/// Pages look at domains as the API does, with the same places.
+pub fn console(settings: &Settings, installation: &Installation, api: &Api, purpose: Purpose) -> Console {
     Console {
         pool: installation.postgres.pool().clone(),
         keyring: installation.keyring.clone(),
         passwords: Passwords::default(),
         attempts: Attempts::default(),
-        portal_url: names::portal_url(settings, addresses),
+        checker: api.checker.clone(),
+        check_wanted: api.check_wanted.clone(),
+        probes: api.probes.clone(),
+        trial_root: api.trial_root.clone(),
+        portal_url: api.portal_url.clone(),
         may_register: settings.registration == Registration::Open,
         shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
         trusted_proxies: settings.trusted_proxies.clone(),
