@@ -69,7 +69,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("request_log", &["accounts", "clock", "discovery", "frames"]),
-    // `discovery` and `publisher` for the preview, which must decide as a device's request is decided.
+    // `publisher` for the preview, which must decide as a device's request is decided.
     (
         "api",
         &[
@@ -89,7 +89,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "vendors",
         ],
     ),
-    // `discovery` for whose request it is.
+    // `discovery` for whose request it is, and with `publisher` for the preview.
     (
         "console",
         &[
@@ -97,11 +97,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "audit",
             "clock",
             "discovery",
+            "domains",
+            "hostname",
             "input",
             "mail",
             "outbox",
             "passwords",
+            "probe",
+            "publisher",
             "sealed",
+            "setup",
+            "vendors",
         ],
     ),
     (

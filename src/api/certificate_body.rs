@@ -65,11 +65,7 @@ impl CertificateBody {
         let facts = domain.certificate(expected);
         let failure = domain.certificate_failure(expected);
         Self {
-            state: match facts {
-                None => "none",
-                Some(facts) if facts.not_after > now => "valid",
-                Some(_) => "expired",
-            },
+            state: domain.certificate_state(expected, now).as_str(),
             issuer: facts.map(|facts| facts.issuer.clone()),
             not_before: facts.map(|facts| facts.not_before),
             not_after: facts.map(|facts| facts.not_after),
@@ -78,9 +74,7 @@ impl CertificateBody {
             last_error: failure.map(|failure| format!("{} {}", failure.message, failure.remedy)),
             failure: failure.cloned().map(Into::into),
             served: domain.served(expected).cloned().map(Into::into).collect(),
-            next_attempt_at: failure
-                .and(domain.obtaining(expected))
-                .map(|obtaining| obtaining.due_at),
+            next_attempt_at: domain.next_attempt_at(expected),
         }
     }
 }

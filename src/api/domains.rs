@@ -282,11 +282,10 @@ pub async fn delete_domain(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The same, locked: two changes at once are made one after the other.
+/// The same, locked.
 async fn find_to_change(db: &mut PgConnection, scope: &Scope, key: &str) -> Result<Domain, DomainError> {
     let domain = find(db, scope, key).await?;
-    store::lock(db, scope, domain.id).await?;
-    store::find(db, scope, domain.id).await?.ok_or(DomainError::NotFound)
+    domains::find_to_change(db, scope, domain.id).await
 }
 
 /// The domain that a path names, by its id or its hostname.

@@ -7,7 +7,7 @@ use crate::{
     domains::{DomainError, share_links::ShareLinkError},
     entra::EntraError,
     input::FieldError,
-    publisher::UnreadableRow,
+    publisher::{UnreadableRow, preview::PreviewError},
     sealed::SealError,
 };
 
@@ -121,6 +121,15 @@ impl From<EntraError> for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         Self::database(&error)
+    }
+}
+
+impl From<PreviewError> for Problem {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::Domain(error) => error.into(),
+            PreviewError::Unreadable(error) => error.into(),
+        }
     }
 }
 

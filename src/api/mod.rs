@@ -24,7 +24,7 @@ pub mod members;
 pub mod openapi;
 pub mod page;
 pub mod previews;
-pub mod probes;
+mod probes;
 pub mod problem;
 pub mod rate_limit;
 pub mod request_id;
@@ -44,11 +44,10 @@ use tokio::sync::Notify;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    domains::{OwnHosts, checks::Checker},
+    domains::{OwnHosts, checks::Checker, probes::Probes},
     entra::Entra,
     sealed::Keyring,
 };
-use probes::Probes;
 use problem::Problem;
 use rate_limit::RateLimits;
 
@@ -67,7 +66,7 @@ pub struct Api {
     pub trial_root: Option<String>,
     pub limits: RateLimits,
     pub entra: Entra,
-    pub probes: Probes,
+    pub probes: Arc<Probes>,
 }
 
 /// Every operation, one line each. What is listed here is what OpenAPI shows. A path that could be read as

@@ -1,6 +1,4 @@
 //! What a device would get.
-use std::collections::HashMap;
-
 use actix_web::{get, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -8,14 +6,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Api, domains::find, page::Params, problem::Problem};
 use crate::{
     accounts::{Actor, Permission},
-    discovery::{
-        handler::{self, Decision},
-        policy::Matched,
-        query::Query,
-    },
-    domains::{DomainError, servers},
-    hostname::Hostname,
-    publisher,
+    discovery::policy::Matched,
+    publisher::preview::{self, Device},
 };
 
 #[derive(Deserialize, IntoParams)]
@@ -66,45 +58,25 @@ pub async fn preview_domain(
     let scope = actor.scope(Permission::DomainsRead)?;
     let mut db = api.pool.acquire().await?;
     let domain = find(&mut db, &scope, &key).await?;
-    let mut servers = HashMap::new();
-    for server_id in domain.policy.server_ids() {
-        let stored = servers::store::find(&mut db, &scope, server_id)
-            .await?
-            .ok_or(DomainError::ServerNotFound)?;
-        servers.insert(server_id, stored.configure()?.server);
-    }
-    let hostname = Hostname::parse(&domain.hostname).map_err(publisher::UnreadableRow::from)?;
-    let entry = publisher::preview_entry(hostname, &domain.policy, &servers)?;
-    let query = device_query(&params.0);
-    let parsed = Query::parse(&query);
-    Ok(web::Json(preview(
-        &handler::decide(&entry, parsed.asked.family(), parsed.user()),
-        &query,
-    )))
+    let device = Device {
+        user_identifier: params.0.user_identifier.as_deref(),
+        model_family: params.0.model_family.as_deref(),
+    };
+    let found = preview::preview(&mut db, &scope, &domain.hostname, &domain.policy, &device).await?;
+    Ok(web::Json(found.into()))
 }
 
-/// The query that a device would send.
-fn device_query(params: &PreviewParams) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    if let Some(user) = &params.user_identifier {
-        query.append_pair("user-identifier", user);
-    }
-    if let Some(family) = &params.model_family {
-        query.append_pair("model-family", family);
-    }
-    // A form's `+` is a space; discovery takes `+` as it stands.
-    query.finish().replace('+', "%20")
-}
-
-fn preview(decision: &Decision<'_>, query: &str) -> Preview {
-    Preview {
-        status: decision.status.as_u16(),
-        content_type: decision.body.map(|_| "application/json"),
-        body: decision.body.and_then(|body| serde_json::from_slice(body).ok()),
-        location: decision.location.map(|url| handler::with_query(url, query)),
-        matched: match decision.matched {
-            Matched::Default => "default".to_owned(),
-            Matched::Rule(index) => format!("rule {}", index + 1),
-        },
+impl From<preview::Preview> for Preview {
+    fn from(found: preview::Preview) -> Self {
+        Self {
+            status: found.status,
+            content_type: found.body.as_ref().map(|_| "application/json"),
+            body: found.body,
+            location: found.location,
+            matched: match found.matched {
+                Matched::Default => "default".to_owned(),
+                Matched::Rule(index) => format!("rule {}", index + 1),
+            },
+        }
     }
 }

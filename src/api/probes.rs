@@ -4,33 +4,8 @@ use actix_web::{get, web};
 use super::{Api, domains::find, problem::Problem};
 use crate::{
     accounts::{Actor, Permission},
-    domains::{Connection, checks::places::Places},
-    probe::{Ours, Probe, Report, Request},
+    probe::Report,
 };
-
-const AT_ONCE: usize = 16;
-const AT_ONCE_FOR_ONE: usize = 4;
-/// Most are over by then.
-const RETRY_AFTER: u64 = 10;
-
-/// The probe, and how many run: each asks strangers' servers, for up to a minute.
-pub struct Probes {
-    probe: Probe,
-    https_port: u16,
-    places: Places,
-}
-
-impl Probes {
-    /// `https_port` is the one that devices ask.
-    #[must_use]
-    pub fn new(probe: Probe, https_port: u16) -> Self {
-        Self {
-            probe,
-            https_port,
-            places: Places::new(AT_ONCE_FOR_ONE, AT_ONCE),
-        }
-    }
-}
 
 /// Probe a domain
 ///
@@ -63,26 +38,5 @@ pub async fn probe_domain(
     let scope = actor.scope(Permission::DomainsRead)?;
     // The connection goes back to the pool before the long wait.
     let domain = find(&mut *api.pool.acquire().await?, &scope, &key).await?;
-    let place = api.probes.places.enter(scope.organisation_id());
-    let _place = place.ok_or_else(|| Problem::rate_limited(RETRY_AFTER))?;
-    let ours = match domain.connection {
-        Connection::Direct => Some(Ours {
-            addresses: api.checker.expected.addresses.clone(),
-            edge_host: api.own_hosts.edge.clone(),
-            caa_forbids: api.checker.caa_forbids(&domain.hostname).await,
-        }),
-        Connection::Redirect | Connection::Proxy => None,
-    };
-    let request = Request {
-        hostname: domain.hostname,
-        user: None,
-        model_family: None,
-        connect: None,
-        https_port: api.probes.https_port,
-        ours,
-        is_brief: false,
-    };
-    let probe = &api.probes.probe;
-    let report = probe.run(&request, crate::clock::now(), &mut |_| {}).await;
-    Ok(web::Json(report))
+    Ok(web::Json(api.probes.run(&scope, &api.checker, &domain).await?))
 }

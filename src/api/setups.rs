@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     accounts::{Actor, Permission},
-    domains::{Connection, Domain, ownership},
+    domains::{Connection, Domain},
     setup::{self, Edge, Record, Snippet},
 };
 
@@ -106,15 +106,8 @@ pub async fn show_setup(
 
 impl SetupBody {
     pub(super) fn new(api: &Api, domain: &Domain, connection: Connection) -> Self {
-        let proof = ownership::record_value(&domain.ownership_key, &domain.hostname);
-        let expected = &api.checker.expected;
-        let edge = Edge {
-            host: &expected.edge_host,
-            https_port: expected.edge_port,
-            addresses: &expected.addresses,
-            trial_root: api.trial_root.as_deref(),
-        };
-        let setup = setup::setup(&domain.hostname, proof, edge, connection);
+        let edge = Edge::new(&api.checker.expected, api.trial_root.as_deref());
+        let setup = setup::setup_of(domain, edge, connection);
         Self {
             hostname: domain.hostname.clone(),
             connection: connection.as_str(),

@@ -8,7 +8,9 @@ use askama::Template;
 use super::page::{self, Frame};
 use crate::{
     accounts::{AccessError, organisations::OrganisationError},
+    domains::{DomainError, share_links::ShareLinkError},
     passwords::Busy,
+    publisher::preview::PreviewError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,38 @@ impl From<OrganisationError> for Fault {
             OrganisationError::Database(error) => Self::Database(error),
             OrganisationError::NotFound => Self::NoSuchPage,
             other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+/// What a form can say itself, its page says there.
+impl From<DomainError> for Fault {
+    fn from(error: DomainError) -> Self {
+        match error {
+            DomainError::NotFound | DomainError::ServerNotFound => Self::NoSuchPage,
+            DomainError::Busy => Self::TooMany(10),
+            DomainError::Database(error) => Self::Database(error),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<ShareLinkError> for Fault {
+    fn from(error: ShareLinkError) -> Self {
+        match error {
+            ShareLinkError::NotFound => Self::NoSuchPage,
+            ShareLinkError::Domain(error) => error.into(),
+            ShareLinkError::Database(error) => Self::Database(error),
+            ShareLinkError::TooMany => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<PreviewError> for Fault {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::Domain(error) => error.into(),
+            PreviewError::Unreadable(error) => Self::Internal(error.to_string()),
         }
     }
 }

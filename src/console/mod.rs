@@ -7,6 +7,7 @@ mod assets;
 pub mod attempts;
 pub mod browser;
 mod confirm;
+mod domain;
 mod door;
 pub mod fault;
 pub mod form;
@@ -24,8 +25,13 @@ use std::sync::Arc;
 use actix_web::{Resource, Route, middleware::from_fn, web};
 use ipnet::IpNet;
 use sqlx::PgPool;
+use tokio::sync::Notify;
 
-use crate::{passwords::Passwords, sealed::Keyring};
+use crate::{
+    domains::{checks::Checker, probes::Probes},
+    passwords::Passwords,
+    sealed::Keyring,
+};
 pub use assets::version;
 use attempts::Attempts;
 use fault::Fault;
@@ -36,6 +42,13 @@ pub struct Console {
     pub keyring: Arc<Keyring>,
     pub passwords: Passwords,
     pub attempts: Attempts,
+    /// Looks at domains, and knows what must be seen.
+    pub checker: Arc<Checker>,
+    /// Told when a look is due at once.
+    pub check_wanted: Arc<Notify>,
+    pub probes: Arc<Probes>,
+    /// The file with our own CA's root, on trial.
+    pub trial_root: Option<String>,
     /// Where people find the portal, without a slash at the end: links in mails are made of it, and never of a request.
     pub portal_url: String,
     pub may_register: bool,
@@ -86,7 +99,8 @@ pub fn public_pages(config: &mut web::ServiceConfig) {
             web::get().to(invitation::show),
             web::post().to(invitation::submit),
         ))
-        .service(page("/mails", web::get().to(sent_mails::show)));
+        .service(page("/mails", web::get().to(sent_mails::show)))
+        .configure(domain::public_pages);
 }
 
 /// Pages for whoever is signed in. Comes last: its scope takes every path that nobody else took.
@@ -95,6 +109,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
         web::scope("")
             .service(page("/welcome", web::get().to(overview::welcome)))
             .configure(settings::pages)
+            .configure(domain::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

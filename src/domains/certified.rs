@@ -60,7 +60,42 @@ pub struct Served {
     pub checked_at: DateTime<Utc>,
 }
 
+/// How it stands with the certificate of the issuer in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateState {
+    None,
+    Valid,
+    Expired,
+}
+
+impl CertificateState {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Valid => "valid",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 impl Domain {
+    #[must_use]
+    pub fn certificate_state(&self, expected: &Expected, now: DateTime<Utc>) -> CertificateState {
+        match self.certificate(expected) {
+            None => CertificateState::None,
+            Some(facts) if facts.not_after > now => CertificateState::Valid,
+            Some(_) => CertificateState::Expired,
+        }
+    }
+
+    /// When it is tried again, after an attempt that came to nothing.
+    #[must_use]
+    pub fn next_attempt_at(&self, expected: &Expected) -> Option<DateTime<Utc>> {
+        let obtaining = self.obtaining(expected)?;
+        obtaining.failure.as_ref().map(|_| obtaining.due_at)
+    }
+
     /// What the nodes showed that serve the issuer in force.
     pub fn served(&self, expected: &Expected) -> impl Iterator<Item = &Served> {
         let is_ours = |issuer: &String| *issuer == expected.issuer;

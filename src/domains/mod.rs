@@ -7,6 +7,7 @@ pub mod next_action;
 mod own_hosts;
 pub mod ownership;
 pub mod policy;
+pub mod probes;
 mod registry;
 mod rows;
 pub mod servers;
@@ -19,13 +20,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{audit, dns::Failure, hostname::Hostname, input::WebUrl, vendors};
-pub use certified::{CaWords, CertificateFacts, Failed, Obtaining, Served};
+pub use certified::{CaWords, CertificateFacts, CertificateState, Failed, Obtaining, Served};
 pub use connection::Connection;
 use connection::Observation;
 pub use own_hosts::OwnHosts;
 use ownership::claims::{Claim, Rival};
 use policy::{Action, Policy, Rule};
-pub use registry::{delete, register, update, verify};
+pub use registry::{delete, find_to_change, register, update, verify};
 
 /// A registered hostname with the facts that its status follows from.
 #[derive(Clone, Debug)]

@@ -60,6 +60,34 @@ pub enum Family {
     Watch,
 }
 
+impl Family {
+    pub const ALL: [Self; 6] = [
+        Self::IPhone,
+        Self::IPad,
+        Self::Mac,
+        Self::RealityDevice,
+        Self::AppleTv,
+        Self::Watch,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AppleTv => "AppleTV",
+            Self::IPad => "iPad",
+            Self::IPhone => "iPhone",
+            Self::Mac => "Mac",
+            Self::RealityDevice => "RealityDevice",
+            Self::Watch => "Watch",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.as_str() == text)
+    }
+}
+
 /// What the device is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
@@ -187,6 +215,14 @@ mod tests {
 
     fn policy(json: serde_json::Value) -> Result<Policy, String> {
         serde_json::from_value(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_family_is_called_alike_in_json_and_in_forms() {
+        for family in Family::ALL {
+            assert_eq!(serde_json::to_value(family).unwrap(), family.as_str());
+            assert_eq!(Family::parse(family.as_str()), Some(family));
+        }
     }
 
     #[test]

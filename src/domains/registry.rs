@@ -107,6 +107,12 @@ pub async fn update(
     store::find(db, scope, domain.id).await?.ok_or(DomainError::NotFound)
 }
 
+/// The domain as it is now, locked: two changes at once are made one after the other.
+pub async fn find_to_change(db: &mut PgConnection, scope: &Scope, domain_id: Uuid) -> Result<Domain, DomainError> {
+    store::lock(db, scope, domain_id).await?;
+    store::find(db, scope, domain_id).await?.ok_or(DomainError::NotFound)
+}
+
 /// Deletes a domain: it stops being served with the commit.
 pub async fn delete(
     db: &mut PgConnection,

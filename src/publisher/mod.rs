@@ -5,6 +5,7 @@
 //! While Postgres is gone everything goes on with what is in memory; a node that starts without
 //! Postgres begins with its `snapshot`.
 mod entry;
+pub mod preview;
 pub mod record;
 mod seals;
 pub mod snapshot;
@@ -28,7 +29,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use entry::{UnreadableRow, preview_entry};
+pub use entry::UnreadableRow;
+use entry::preview_entry;
 
 use crate::certificates::wanted::Wanted;
 

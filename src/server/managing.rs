@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::{Addresses, Installation, Purpose, ca_file, names, outside::Outside, serving::Serving};
 use crate::{
-    api::{Api, probes::Probes, rate_limit::RateLimits},
+    api::{Api, rate_limit::RateLimits},
     certificates::wanted::Wanted,
     config::{Certificates, Registration, Settings},
     console::{Console, attempts::Attempts},
@@ -15,11 +15,14 @@ use crate::{
         handler::{CHECK_USER, Discovery, decide},
         query::ModelFamily,
     },
-    domains::checks::{
-        ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
-        fetch::{Fetch, OurAnswer},
-        looks::Looks,
-        places::Places,
+    domains::{
+        checks::{
+            ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
+            fetch::{Fetch, OurAnswer},
+            looks::Looks,
+            places::Places,
+        },
+        probes::Probes,
     },
     entra::Entra,
     hostname::Hostname,
@@ -77,17 +80,22 @@ pub fn api(
         check_wanted: Arc::default(),
         limits: RateLimits::default(),
         entra,
-        probes: Probes::new(probe, settings.public_https_port),
+        probes: Arc::new(Probes::new(probe, settings.public_https_port)),
     })
 }
 
-pub fn console(settings: &Settings, installation: &Installation, addresses: &Addresses, purpose: Purpose) -> Console {
+/// Pages look at domains as the API does, with the same places.
+pub fn console(settings: &Settings, installation: &Installation, api: &Api, purpose: Purpose) -> Console {
     Console {
         pool: installation.postgres.pool().clone(),
         keyring: installation.keyring.clone(),
         passwords: Passwords::default(),
         attempts: Attempts::default(),
-        portal_url: names::portal_url(settings, addresses),
+        checker: api.checker.clone(),
+        check_wanted: api.check_wanted.clone(),
+        probes: api.probes.clone(),
+        trial_root: api.trial_root.clone(),
+        portal_url: api.portal_url.clone(),
         may_register: settings.registration == Registration::Open,
         shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
         trusted_proxies: settings.trusted_proxies.clone(),

@@ -5,7 +5,7 @@ mod redirect;
 
 use std::net::IpAddr;
 
-use crate::domains::{Connection, ownership};
+use crate::domains::{Connection, Domain, connection::Expected, ownership};
 
 /// Where devices ask, below whatever host.
 const WELL_KNOWN: &str = "/.well-known/com.apple.remotemanagement";
@@ -19,6 +19,18 @@ pub struct Edge<'a> {
     pub addresses: &'a [IpAddr],
     /// The file with the root certificate, if the edge's own is not a public authority's: of a trial.
     pub trial_root: Option<&'a str>,
+}
+
+impl<'a> Edge<'a> {
+    #[must_use]
+    pub fn new(expected: &'a Expected, trial_root: Option<&'a str>) -> Self {
+        Self {
+            host: &expected.edge_host,
+            https_port: expected.edge_port,
+            addresses: &expected.addresses,
+            trial_root,
+        }
+    }
 }
 
 /// Everything that its owner does for one domain.
@@ -62,6 +74,13 @@ struct Template {
     language: &'static str,
     text: &'static str,
     notes: &'static [&'static str],
+}
+
+/// The set-up of `domain` for `connection`, whichever it has now.
+#[must_use]
+pub fn setup_of(domain: &Domain, edge: Edge<'_>, connection: Connection) -> Setup {
+    let proof = ownership::record_value(&domain.ownership_key, &domain.hostname);
+    setup(&domain.hostname, proof, edge, connection)
 }
 
 /// The set-up of `hostname` for `connection`, whichever it has now. `proof` is the value of its ownership record.

@@ -14,6 +14,7 @@ mod challenges;
 mod claims;
 mod command_line;
 mod connections;
+mod domain_page;
 mod embedded_postgres;
 mod entra;
 mod faults;

@@ -1,14 +1,23 @@
 // What a script makes nicer. Every page does its work without it.
 
-// Copies the text beside the button.
-for (const button of document.querySelectorAll("button[data-copy]")) {
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(button.dataset.copy);
-    const before = button.textContent;
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = before), 1500);
-  });
+// Copies the text beside the button; of buttons that come later, too.
+for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button || button.dataset.copied) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  const before = button.textContent;
+  button.dataset.copied = "yes";
+  button.textContent = "Copied";
+  setTimeout(() => {
+    button.textContent = before;
+    delete button.dataset.copied;
+  }, 1500);
+});
+
+// A button that takes long says so.
+for (const form of document.querySelectorAll("form[data-slow]")) {
+  form.addEventListener("submit", () => (form.querySelector("button").textContent = form.dataset.slow));
 }
 
 // One press sends a form once.

@@ -8,6 +8,8 @@ pub mod store;
 use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 
+use super::{Domain, connection::RecordCheck};
+
 /// Where the record stands.
 #[must_use]
 pub fn record_name(hostname: &str) -> String {
@@ -23,6 +25,23 @@ pub fn record_value(ownership_key: &[u8], hostname: &str) -> String {
         "signpost-verification={}",
         BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..20])
     )
+}
+
+/// The record of `domain`, beside what the last answer held.
+#[must_use]
+pub fn record_check(domain: &Domain) -> RecordCheck {
+    let proof = &domain.claim.proof;
+    RecordCheck {
+        kind: "TXT",
+        name: record_name(&domain.hostname),
+        expected: vec![record_value(&domain.ownership_key, &domain.hostname)],
+        observed: domain.seen.ownership_observed.clone(),
+        ok: match (proof.seen_since, proof.missing_since) {
+            (Some(_), _) => Some(true),
+            (None, Some(_)) => Some(false),
+            (None, None) => None,
+        },
+    }
 }
 
 #[cfg(test)]

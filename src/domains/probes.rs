@@ -1,0 +1,55 @@
+//! The probe for whoever asks about a domain of theirs: what a device really gets, from outside, now. Nothing is stored.
+use super::{
+    Connection, Domain, DomainError,
+    checks::{Checker, places::Places},
+};
+use crate::{
+    accounts::Scope,
+    probe::{Ours, Probe, Report, Request},
+};
+
+const AT_ONCE: usize = 16;
+const AT_ONCE_FOR_ONE: usize = 4;
+
+/// The probe, and how many run: each asks strangers' servers, for up to a minute.
+pub struct Probes {
+    probe: Probe,
+    https_port: u16,
+    places: Places,
+}
+
+impl Probes {
+    /// `https_port` is the one that devices ask.
+    #[must_use]
+    pub fn new(probe: Probe, https_port: u16) -> Self {
+        Self {
+            probe,
+            https_port,
+            places: Places::new(AT_ONCE_FOR_ONE, AT_ONCE),
+        }
+    }
+
+    /// Walks through discovery as a device of `domain` does. [`DomainError::Busy`]: too many do at this moment.
+    /// Holds no connection to the database, and may take a minute.
+    pub async fn run(&self, scope: &Scope, checker: &Checker, domain: &Domain) -> Result<Report, DomainError> {
+        let _place = self.places.enter(scope.organisation_id()).ok_or(DomainError::Busy)?;
+        let ours = match domain.connection {
+            Connection::Direct => Some(Ours {
+                addresses: checker.expected.addresses.clone(),
+                edge_host: checker.expected.edge_host.clone(),
+                caa_forbids: checker.caa_forbids(&domain.hostname).await,
+            }),
+            Connection::Redirect | Connection::Proxy => None,
+        };
+        let request = Request {
+            hostname: domain.hostname.clone(),
+            user: None,
+            model_family: None,
+            connect: None,
+            https_port: self.https_port,
+            ours,
+            is_brief: false,
+        };
+        Ok(self.probe.run(&request, crate::clock::now(), &mut |_| {}).await)
+    }
+}
