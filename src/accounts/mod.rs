@@ -5,6 +5,7 @@
 mod actor;
 pub mod clients;
 pub mod email;
+pub mod operators;
 pub mod organisations;
 pub mod password_links;
 pub mod people;

@@ -10,6 +10,7 @@ mod confirm;
 mod door;
 pub mod fault;
 pub mod form;
+mod operator;
 mod overview;
 pub mod page;
 mod password;
@@ -87,6 +88,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("")
             .service(page("/welcome", web::get().to(overview::welcome)))
+            .configure(operator::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

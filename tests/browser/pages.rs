@@ -2,6 +2,7 @@
 use sqlx::PgPool;
 
 use crate::{
+    app::eventually,
     chromium::Scripts,
     people::PASSWORD,
     portal::{EMAIL, Portal},
@@ -31,6 +32,13 @@ const OF_MEMBERS: &[(&str, &str)] = &[
     ("fault-404", "/nonsense"),
 ];
 
+/// For whoever runs this Signpost.
+const OF_OPERATORS: &[(&str, &str)] = &[
+    ("operator", "/operator"),
+    ("operator-none-found", "/operator?q=zzz"),
+    ("operator-unknown-domains", "/operator/unknown-domains"),
+];
+
 #[sqlx::test]
 async fn pages_for_everybody_are_fit_for_everybody(pool: PgPool) {
     let portal = Portal::start(pool, Scripts::Run).await;
@@ -47,6 +55,57 @@ async fn pages_for_members_are_fit_for_everybody(pool: PgPool) {
     for (page, path) in OF_MEMBERS {
         portal.look(page, path).await;
     }
+    portal.stop().await;
+}
+
+#[sqlx::test]
+async fn pages_for_operators_are_fit_for_everybody(pool: PgPool) {
+    let portal = Portal::start(pool.clone(), Scripts::Run).await;
+    let another = portal
+        .app
+        .msp("An organisation whose name is as long as names of organisations are, GmbH & Co. KG")
+        .await;
+    portal.app.suspend(&another).await;
+    portal.sign_up().await;
+    portal.make_operator().await;
+    portal
+        .look("operator-unknown-domains-none", "/operator/unknown-domains")
+        .await;
+    let long = format!(
+        "{}.example",
+        "a-label-of-a-name-that-is-long.".repeat(5).trim_end_matches('.')
+    );
+    for hostname in ["contoso.example", &long] {
+        portal.app.ask(hostname, "?model-family=Mac").await;
+    }
+    eventually(|| async {
+        let count = sqlx::query_scalar::<_, i64>("select count(*) from requests");
+        count.fetch_one(&pool).await.unwrap() == 2
+    })
+    .await;
+    for (page, path) in OF_OPERATORS {
+        portal.look(page, path).await;
+    }
+    let organisations: Vec<uuid::Uuid> = sqlx::query_scalar("select organisation_id from organisations order by 1")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    for (id, page) in organisations.into_iter().zip(["operator-suspended", "operator-own"]) {
+        portal.look(page, &format!("/operator/organisations/{id}")).await;
+    }
+    let served = portal.app.msp("Acme IT").await.organisation_id;
+    portal
+        .look("operator-organisation", &format!("/operator/organisations/{served}"))
+        .await;
+    portal.fill("reason", "Unpaid since May").await;
+    portal.press("Suspend").await;
+    portal.sees(".notice").await;
+    assert!(
+        portal
+            .words()
+            .await
+            .contains("None of its domains is answered any more.")
+    );
     portal.stop().await;
 }
 

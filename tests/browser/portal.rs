@@ -2,7 +2,10 @@
 use std::time::Duration;
 
 use fantoccini::{Locator, key::Key};
-use signpost::server::{self, Addresses, Purpose};
+use signpost::{
+    accounts::{Operator, email::Email, operators},
+    server::{self, Addresses, Purpose},
+};
 use sqlx::PgPool;
 
 use crate::{
@@ -159,6 +162,16 @@ impl Portal {
         self.arrives("/sign-up/sent").await;
         self.open(&self.mailed(EMAIL).await).await;
         self.arrives("/welcome").await;
+    }
+
+    /// Of whoever has signed up.
+    pub async fn make_operator(&self) {
+        let (mut tx, keyring) = (self.app.pool.begin().await.unwrap(), self.app.running.keyring());
+        let (operator, email) = (Operator::at_the_command_line(), Email::parse(EMAIL).unwrap());
+        let since = Some(signpost::clock::now());
+        let made = operators::set(&mut tx, operator, &keyring, &email, since).await;
+        made.map_err(|error| error.to_string()).unwrap();
+        tx.commit().await.unwrap();
     }
 
     pub async fn sign_out(&self) {
