@@ -178,6 +178,27 @@ with_heartbeat() {
   return "$status"
 }
 
+# --- The browser tests
+
+# axe-core, which judges pages by WCAG: a tool of the tests, at the version and with the digest of the lock file, in
+# target/axe. It is MPL-2.0 and nothing of it is linked or shipped, so it is not kept here either.
+need_axe() {
+  local tools=$root/tests/browser/axe installed=$root/target/axe
+  [[ -s $installed/node_modules/axe-core/axe.min.js ]] && cmp -s {"$tools","$installed"}/package-lock.json && return
+  need npm npm
+  say "fetching axe-core"
+  mkdir -p "$root/target"
+  # Beside its place and then moved: what is there is whole.
+  (
+    fetched=$(mktemp -d "$root/target/axe.XXXXXX")
+    trap 'rm -rf "$fetched"' EXIT
+    cp "$tools/package.json" "$tools/package-lock.json" "$fetched/" \
+      && (cd "$fetched" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >&2) \
+      && rm -rf "$installed" \
+      && mv "$fetched" "$installed"
+  ) || die "could not fetch axe-core from the npm registry. By hand: npm ci in target/axe with the files of tests/browser/axe"
+}
+
 # --- PostgreSQL
 
 # Sets pg_bin to the directory of the newest initdb and postgres on this machine.

@@ -42,6 +42,8 @@ pub mod jobs;
 pub mod keyring;
 // Sends mails.
 pub mod mail;
+// How the whole installation does, for whoever runs it.
+pub mod operating;
 // The ops listener: health and metrics.
 pub mod ops;
 // What is to be told to somebody outside.

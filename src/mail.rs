@@ -4,8 +4,10 @@ use std::time::Duration;
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
+    transport::smtp::extension::ClientId,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -37,12 +39,19 @@ pub enum MailSettingError {
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
+    patience: Duration,
 }
 
 impl Mailer {
     /// `url` as lettre reads it: `smtp://host:25`, `smtp://user:password@host:587?tls=required`, `smtps://…`. Without
     /// `tls=…`, an `smtp://` server that offers STARTTLS is spoken to in TLS.
     pub fn new(url: &str, from: &str) -> Result<Self, MailSettingError> {
+        Self::with_patience(url, from, PATIENCE)
+    }
+
+    /// The same; a mail server that says nothing for `patience` is away.
+    pub fn with_patience(url: &str, from: &str, patience: Duration) -> Result<Self, MailSettingError> {
+        let from: Mailbox = from.parse().map_err(|_| MailSettingError::From)?;
         let is_plain = url.starts_with("smtp://") && !url.contains("tls=");
         let url = match (is_plain, url.contains('?')) {
             (false, _) => url.to_owned(),
@@ -50,13 +59,17 @@ impl Mailer {
             (true, true) => format!("{url}&tls=opportunistic"),
         };
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).map_err(|_| MailSettingError::Url)?;
+        // The sender's domain, as in the mails: the machine's own name is nobody's business.
+        let name = ClientId::Domain(from.email.domain().to_owned());
         Ok(Self {
-            transport: builder.timeout(Some(PATIENCE)).build(),
-            from: from.parse().map_err(|_| MailSettingError::From)?,
+            transport: builder.hello_name(name).timeout(Some(patience)).build(),
+            from,
+            patience,
         })
     }
 
-    pub async fn send(&self, mail: &Mail) -> Result<(), MailError> {
+    /// `id` names the mail: one that is sent twice is the same to whoever gets it.
+    pub async fn send(&self, id: Uuid, mail: &Mail) -> Result<(), MailError> {
         let to = mail
             .to
             .parse()
@@ -66,10 +79,10 @@ impl Mailer {
             .to(Mailbox::new(None, to))
             .subject(&mail.subject)
             .header(ContentType::TEXT_PLAIN)
-            .message_id(None)
+            .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
             .body(mail.text.clone())
             .map_err(|error| MailError::Refused(error.to_string()))?;
-        let sent = tokio::time::timeout(PATIENCE * 2, self.transport.send(message)).await;
+        let sent = tokio::time::timeout(self.patience * 2, self.transport.send(message)).await;
         match sent {
             Ok(Ok(_)) => Ok(()),
             // What the server says may repeat the address: its code is enough.

@@ -31,6 +31,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
     ("accounts", &["audit", "input", "mail", "outbox", "passwords", "sealed"]),
     ("audit", &["accounts", "sealed"]),
+    // `certificates` for what waits there, and what may still be ordered.
+    ("operating", &["accounts", "certificates"]),
     ("outbox", &["clock", "mail", "sealed", "telemetry"]),
     (
         "certificates",
@@ -101,6 +103,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hostname",
             "input",
             "mail",
+            "operating",
             "outbox",
             "passwords",
             "probe",

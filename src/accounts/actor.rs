@@ -81,9 +81,17 @@ pub struct Member {
     pub client_id: Option<Uuid>,
     /// Of how many organisations this person is a member.
     pub memberships: i64,
+    /// Whether this person runs this Signpost.
+    pub is_operator: bool,
 }
 
 impl Member {
+    /// The proof that this person may act for any organisation; none for nearly everybody.
+    #[must_use]
+    pub fn operator(&self) -> Option<Operator> {
+        self.is_operator.then_some(Operator(Hand::Person(self.user_id)))
+    }
+
     /// The scope in which the member may do what `permission` names.
     pub fn scope(&self, permission: Permission) -> Result<Scope, AccessError> {
         match self.role.permissions().contains(&permission) {
@@ -108,7 +116,7 @@ pub enum By {
     Member {
         id: Uuid,
     },
-    /// Somebody at the command line of a node.
+    /// Somebody who runs this Signpost.
     Operator,
     /// Nobody: what Signpost finds when it looks at a domain.
     Signpost,
@@ -222,13 +230,16 @@ impl ClientScope {
     }
 }
 
-/// Proof that the caller may act for any organisation: somebody at the command line of a node, or Signpost itself.
+/// Proof that the caller may act for any organisation: somebody at the command line of a node, an operator who is
+/// signed in, or Signpost itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator(Hand);
 
 #[derive(Clone, Copy, Debug)]
 enum Hand {
     CommandLine,
+    /// Somebody who is signed in.
+    Person(Uuid),
     Checks,
     /// Somebody who signs up or in, and is nobody yet.
     Door,
@@ -253,13 +264,22 @@ impl Operator {
         Self(Hand::Door)
     }
 
+    /// Who of the operators it is, where that is known.
+    #[must_use]
+    pub fn person(self) -> Option<Uuid> {
+        match self.0 {
+            Hand::Person(user_id) => Some(user_id),
+            Hand::CommandLine | Hand::Checks | Hand::Door => None,
+        }
+    }
+
     #[must_use]
     pub fn scope(self, organisation_id: Uuid) -> Scope {
         Scope {
             organisation_id,
             client_id: None,
             by: match self.0 {
-                Hand::CommandLine => By::Operator,
+                Hand::CommandLine | Hand::Person(_) => By::Operator,
                 Hand::Checks | Hand::Door => By::Signpost,
             },
         }

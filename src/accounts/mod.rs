@@ -7,6 +7,7 @@ pub mod clients;
 pub mod email;
 pub mod invitations;
 pub mod members;
+pub mod operators;
 pub mod organisations;
 pub mod password_links;
 pub mod people;

@@ -2,6 +2,7 @@
 mod check_config;
 mod demo;
 mod domain;
+mod operator;
 mod org;
 mod paper;
 mod probe;
@@ -34,6 +35,9 @@ pub enum Command {
     /// Organisations: MSPs, and companies that host for themselves
     #[command(subcommand)]
     Org(org::Org),
+    /// People who see all organisations in the console
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
     /// Domains of all organisations
     #[command(subcommand)]
     Domain(domain::DomainCommand),
@@ -63,6 +67,9 @@ impl Command {
                 Ok(())
             }
             Self::Org(command) => with_installation(async |_, installation| org::run(command, installation).await),
+            Self::Operator(command) => {
+                with_installation(async |_, installation| operator::run(command, installation).await)
+            }
             Self::Domain(command) => {
                 with_installation(async |_, installation| domain::run(command, installation).await)
             }

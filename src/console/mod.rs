@@ -12,6 +12,7 @@ mod door;
 pub mod fault;
 pub mod form;
 mod invitation;
+mod operator;
 mod overview;
 pub mod page;
 mod password;
@@ -110,6 +111,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
             .service(page("/welcome", web::get().to(overview::welcome)))
             .configure(settings::pages)
             .configure(domain::pages)
+            .configure(operator::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

@@ -3,7 +3,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::{
-    Console, door,
+    Console,
+    browser::Browser,
+    door,
     fault::Fault,
     page::{self, Frame, Section},
 };
@@ -26,7 +28,7 @@ struct OverviewPage {
 pub async fn show(request: HttpRequest, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
     let Some(member) = door::member(&request, &console).await? else {
         return Ok(page::show(&FrontPage {
-            frame: Frame::anonymous(),
+            frame: Frame::visitor(&Browser::of(&request)),
             may_register: console.may_register,
         }));
     };

@@ -80,6 +80,12 @@ impl Frame {
         permissions.is_some_and(|permissions| permissions.contains(&Permission::OrganisationAdmin))
     }
 
+    /// Nobody knows who looks at it: it must not say that they are signed out.
+    #[must_use]
+    pub fn is_of_nobody(&self) -> bool {
+        self.member.is_none() && self.csrf.is_empty()
+    }
+
     /// For the link of a section.
     #[must_use]
     pub fn is_in(&self, section: &str) -> bool {

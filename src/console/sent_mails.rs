@@ -1,11 +1,13 @@
 //! On a demo server without a mail server: the mails that would have been sent. Elsewhere there is no such page.
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::{
     Console,
+    browser::Browser,
+    door,
     fault::Fault,
-    page::{self, Frame, moment},
+    page::{self, Frame, Section, moment},
 };
 use crate::{mail::Mail, outbox};
 
@@ -29,7 +31,7 @@ enum Part {
 }
 
 /// `GET /mails`
-pub async fn show(console: web::Data<Console>) -> Result<HttpResponse, Fault> {
+pub async fn show(request: HttpRequest, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
     if !console.shows_mails {
         return Err(Fault::NoSuchPage);
     }
@@ -42,8 +44,12 @@ pub async fn show(console: web::Data<Console>) -> Result<HttpResponse, Fault> {
             mail,
         })
     });
+    let frame = match door::member(&request, &console).await? {
+        Some(member) => Frame::member(&request, &member, Section::Elsewhere),
+        None => Frame::visitor(&Browser::of(&request)),
+    };
     Ok(page::show(&MailsPage {
-        frame: Frame::anonymous(),
+        frame,
         mails: mails.collect(),
     }))
 }

@@ -95,7 +95,7 @@ impl Postman {
 
     async fn bring(&self, due: store::Due) -> Result<(), sqlx::Error> {
         let sent = match open(&self.keyring, due.outbox_id, &due.sealed) {
-            Some(mail) => self.mailer.send(&mail).await,
+            Some(mail) => self.mailer.send(due.outbox_id, &mail).await,
             // Sealed under a key that only another node has, it is opened there.
             None => Err(MailError::Later(
                 "it can't be opened with this node's secret keys".to_owned(),

@@ -23,6 +23,7 @@ async fn check_config_shows_every_setting_and_no_secret(pool: PgPool) {
         "postgres://signpost:hunter2@db.example/signpost?password=hunter2",
     );
     machine.set("SIGNPOST_SMTP_URL", "smtps://mailer:hunter2@mail.example");
+    machine.set("SIGNPOST_MAIL_FROM", "Signpost <signpost@mail.example>");
     machine.set("SIGNPOST_ACME_EAB_KEY_ID", "customer-7");
     machine.set("SIGNPOST_ACME_EAB_KEY", "hunter2");
     let shown = machine.run(&["check-config"]).succeeded();

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     Operator, Permission,
     email::Email,
+    operators,
     people::{self, NewPerson},
     role::Role,
     token::{self, NewToken, TokenText},
@@ -139,6 +140,17 @@ pub async fn set_suspended(
     organisation_id: Uuid,
     at: Option<DateTime<Utc>>,
 ) -> Result<Organisation, OrganisationError> {
+    set_suspended_for(db, operator, organisation_id, at, None).await
+}
+
+/// The same, with the reason that stands in the organisation's own log.
+pub async fn set_suspended_for(
+    db: &mut PgConnection,
+    operator: Operator,
+    organisation_id: Uuid,
+    at: Option<DateTime<Utc>>,
+    reason: Option<&str>,
+) -> Result<Organisation, OrganisationError> {
     let organisation = store::suspend(db, operator, organisation_id, at)
         .await?
         .ok_or(OrganisationError::NotFound)?;
@@ -159,7 +171,7 @@ pub async fn set_suspended(
             action,
             subject,
             client_id: None,
-            details: serde_json::json!({}),
+            details: operators::details(operator, reason),
         },
     )
     .await?;

@@ -58,10 +58,12 @@ pub async fn find(
     let row = sqlx::query!(
         r#"select s.session_id, s.user_id, s.organisation_id, o.name, m.role, m.client_id,
                   s.authenticated_at is not null as "is_authenticated!", o.suspended_at is not null as "is_suspended!",
-                  (select count(*) from memberships other where other.user_id = s.user_id) as "memberships!"
+                  (select count(*) from memberships other where other.user_id = s.user_id) as "memberships!",
+                  u.operator_since is not null as "is_operator!"
              from sessions s
              join memberships m using (organisation_id, user_id)
              join organisations o using (organisation_id)
+             join users u using (user_id)
             where s.token_digest = $1 and s.expires_at > $2 and s.seen_at > $3"#,
         secret.digest(),
         now,
@@ -79,6 +81,7 @@ pub async fn find(
             role: Role::parse(&row.role).unwrap_or(Role::Viewer),
             client_id: row.client_id,
             memberships: row.memberships,
+            is_operator: row.is_operator,
         },
         is_authenticated: row.is_authenticated,
         is_suspended: row.is_suspended,

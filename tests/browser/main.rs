@@ -1,0 +1,18 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a test that can not go on has failed"
+)]
+//! The pages in a real browser: chromium, driven by chromedriver, at a server of each test's own. What a page must be
+//! for whoever looks at it stands in [`look`], the pages in [`pages`], and what people do with them in [`journey`].
+#[path = "../it/app.rs"]
+#[allow(dead_code, reason = "shared with the other tests, which need all of it")]
+mod app;
+mod chromium;
+mod journey;
+mod look;
+mod pages;
+#[path = "../it/people.rs"]
+#[allow(dead_code, reason = "shared with the other tests, which need all of it")]
+mod people;
+mod portal;

@@ -1,0 +1,163 @@
+//! Every page, judged and photographed. A new page is a line in one of the tables.
+use sqlx::PgPool;
+
+use crate::{
+    app::eventually,
+    chromium::Scripts,
+    people::PASSWORD,
+    portal::{EMAIL, Portal},
+};
+
+/// For whoever is not signed in: the picture's name, and the path.
+const PUBLIC: &[(&str, &str)] = &[
+    ("front", "/"),
+    ("sign-up", "/sign-up"),
+    ("sign-up-sent", "/sign-up/sent"),
+    ("confirm-over", "/sign-up/confirm/nonsense"),
+    ("sign-in", "/sign-in"),
+    ("sign-in-after-sign-out", "/sign-in?done=signed-out"),
+    ("password-forgotten", "/password/forgotten"),
+    ("password-sent", "/password/sent"),
+    ("password-over", "/password/new/nonsense"),
+    ("mails-none", "/mails"),
+    ("docs", "/docs"),
+];
+
+/// For whoever is signed in.
+const OF_MEMBERS: &[(&str, &str)] = &[
+    ("overview", "/"),
+    ("welcome", "/welcome"),
+    ("sign-out", "/sign-out"),
+    ("mails", "/mails"),
+    ("fault-404", "/nonsense"),
+];
+
+/// For whoever runs this Signpost.
+const OF_OPERATORS: &[(&str, &str)] = &[
+    ("operator", "/operator"),
+    ("operator-none-found", "/operator?q=zzz"),
+    ("operator-unknown-domains", "/operator/unknown-domains"),
+];
+
+#[sqlx::test]
+async fn pages_for_everybody_are_fit_for_everybody(pool: PgPool) {
+    let portal = Portal::start(pool, Scripts::Run).await;
+    for (page, path) in PUBLIC {
+        portal.look(page, path).await;
+    }
+    portal.stop().await;
+}
+
+#[sqlx::test]
+async fn pages_for_members_are_fit_for_everybody(pool: PgPool) {
+    let portal = Portal::start(pool, Scripts::Run).await;
+    portal.sign_up().await;
+    for (page, path) in OF_MEMBERS {
+        portal.look(page, path).await;
+    }
+    portal.stop().await;
+}
+
+#[sqlx::test]
+async fn pages_for_operators_are_fit_for_everybody(pool: PgPool) {
+    let portal = Portal::start(pool.clone(), Scripts::Run).await;
+    let another = portal
+        .app
+        .msp("An organisation whose name is as long as names of organisations are, GmbH & Co. KG")
+        .await;
+    portal.app.suspend(&another).await;
+    portal.sign_up().await;
+    portal.make_operator().await;
+    portal
+        .look("operator-unknown-domains-none", "/operator/unknown-domains")
+        .await;
+    let long = format!(
+        "{}.example",
+        "a-label-of-a-name-that-is-long.".repeat(5).trim_end_matches('.')
+    );
+    for hostname in ["contoso.example", &long] {
+        portal.app.ask(hostname, "?model-family=Mac").await;
+    }
+    eventually(|| async {
+        let count = sqlx::query_scalar::<_, i64>("select count(*) from requests");
+        count.fetch_one(&pool).await.unwrap() == 2
+    })
+    .await;
+    for (page, path) in OF_OPERATORS {
+        portal.look(page, path).await;
+    }
+    let organisations: Vec<uuid::Uuid> = sqlx::query_scalar("select organisation_id from organisations order by 1")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    for (id, page) in organisations.into_iter().zip(["operator-suspended", "operator-own"]) {
+        portal.look(page, &format!("/operator/organisations/{id}")).await;
+    }
+    let served = portal.app.msp("Acme IT").await.organisation_id;
+    portal
+        .look("operator-organisation", &format!("/operator/organisations/{served}"))
+        .await;
+    portal.fill("reason", "Unpaid since May").await;
+    portal.press("Suspend").await;
+    portal.sees(".notice").await;
+    assert!(
+        portal
+            .words()
+            .await
+            .contains("None of its domains is answered any more.")
+    );
+    portal.stop().await;
+}
+
+#[sqlx::test]
+async fn forms_that_come_back_and_links_of_mails_are_fit_for_everybody(pool: PgPool) {
+    let portal = Portal::start(pool, Scripts::Run).await;
+    portal.open("/sign-up").await;
+    for (name, text) in [
+        ("organisation", "<script>alert(1)</script>"),
+        (
+            "name",
+            "Ada Lovelace-with-a-name-that-goes-on-and-on-and-never-ends-not-even-here",
+        ),
+        ("email", EMAIL),
+        ("password", "short"),
+    ] {
+        portal.fill(name, text).await;
+    }
+    portal.press("Sign up").await;
+    portal.sees(".error").await;
+    portal.look_here("sign-up-refused").await;
+
+    portal.fill("password", PASSWORD).await;
+    portal.press("Sign up").await;
+    portal.arrives("/sign-up/sent").await;
+    let confirm = portal.mailed(EMAIL).await;
+    // As in another browser, where the link asks first.
+    portal.browser.client.delete_all_cookies().await.unwrap();
+    portal.look("confirm", &confirm).await;
+    portal.press("Confirm").await;
+    portal.arrives("/sign-in?done=confirmed&next=%2Fwelcome").await;
+
+    portal.fill("email", EMAIL).await;
+    portal.fill("password", "not the password").await;
+    portal.press("Sign in").await;
+    portal.sees(".complaint").await;
+    portal.look_here("sign-in-refused").await;
+
+    portal.open("/password/forgotten").await;
+    portal.fill("email", EMAIL).await;
+    portal.press("Send the link").await;
+    portal.arrives("/password/sent").await;
+    let new = portal.mailed(EMAIL).await;
+    portal.look("password-new", &new).await;
+
+    // A form that was open for too long.
+    portal.open("/sign-in").await;
+    portal.browser.client.delete_all_cookies().await.unwrap();
+    portal.fill("email", EMAIL).await;
+    portal.fill("password", PASSWORD).await;
+    portal.press("Sign in").await;
+    portal.sees(".typed").await;
+    portal.look_here("fault-403").await;
+    portal.stop().await;
+}
