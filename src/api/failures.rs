@@ -2,7 +2,7 @@
 use super::problem::{Code, Problem};
 use crate::{
     accounts::{AccessError, clients::ClientError, token::TokenError},
-    domains::{DomainError, share_links::ShareLinkError},
+    domains::{DomainError, intake::IntakeError, share_links::ShareLinkError},
     entra::EntraError,
     input::FieldError,
     publisher::UnreadableRow,
@@ -44,6 +44,17 @@ impl From<ClientError> for Problem {
             }
             ClientError::LimitedToOneClient => Self::new(Code::Forbidden, &error),
             ClientError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<IntakeError> for Problem {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Invalid(errors) => Self::invalid(errors),
+            IntakeError::Access(error) => error.into(),
+            IntakeError::Client(error) => error.into(),
+            IntakeError::Domain(error) => error.into(),
         }
     }
 }
