@@ -7,7 +7,8 @@ use askama::Template;
 
 use super::page::{self, Frame};
 use crate::{
-    accounts::{AccessError, organisations::OrganisationError},
+    accounts::{AccessError, clients::ClientError, organisations::OrganisationError},
+    domains::{DomainError, intake::IntakeError},
     passwords::Busy,
 };
 
@@ -61,6 +62,39 @@ impl From<OrganisationError> for Fault {
             OrganisationError::Database(error) => Self::Database(error),
             OrganisationError::NotFound => Self::NoSuchPage,
             other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<ClientError> for Fault {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::NotFound => Self::NoSuchPage,
+            ClientError::LimitedToOneClient => Self::Forbidden,
+            ClientError::Database(error) => Self::Database(error),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<DomainError> for Fault {
+    fn from(error: DomainError) -> Self {
+        match error {
+            DomainError::NotFound | DomainError::ServerNotFound => Self::NoSuchPage,
+            DomainError::Busy => Self::TooMany(10),
+            DomainError::Database(error) => Self::Database(error),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<IntakeError> for Fault {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Access(error) => error.into(),
+            IntakeError::Client(error) => error.into(),
+            IntakeError::Domain(error) => error.into(),
+            IntakeError::Invalid(_) => Self::Internal("a page did not say what is wrong with a domain".to_owned()),
         }
     }
 }

@@ -13,20 +13,29 @@ pub mod form;
 mod overview;
 pub mod page;
 mod password;
+mod registry;
 mod sent_mails;
 mod sign_in;
 mod sign_up;
+mod upload;
 
 use std::sync::Arc;
 
 use actix_web::{Resource, Route, middleware::from_fn, web};
 use ipnet::IpNet;
 use sqlx::PgPool;
+use tokio::sync::Notify;
 
-use crate::{passwords::Passwords, sealed::Keyring};
+use crate::{
+    domains::{OwnHosts, checks::Checker},
+    entra::Entra,
+    passwords::Passwords,
+    sealed::Keyring,
+};
 pub use assets::version;
 use attempts::Attempts;
 use fault::Fault;
+pub use registry::words::{column, count, sentence};
 
 /// What pages share.
 pub struct Console {
@@ -36,6 +45,12 @@ pub struct Console {
     pub attempts: Attempts,
     /// Where people find the portal, without a slash at the end: links in mails are made of it, and never of a request.
     pub portal_url: String,
+    pub own_hosts: OwnHosts,
+    /// Knows what must be seen of a domain.
+    pub checker: Arc<Checker>,
+    /// Told when a look is due at once.
+    pub check_wanted: Arc<Notify>,
+    pub entra: Entra,
     pub may_register: bool,
     /// On a demo server without a mail server, mails are shown.
     pub shows_mails: bool,
@@ -86,7 +101,7 @@ pub fn public_pages(config: &mut web::ServiceConfig) {
 pub fn pages(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("")
-            .service(page("/welcome", web::get().to(overview::welcome)))
+            .configure(registry::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

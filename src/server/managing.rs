@@ -81,13 +81,17 @@ pub fn api(
     })
 }
 
-pub fn console(settings: &Settings, installation: &Installation, addresses: &Addresses, purpose: Purpose) -> Console {
+pub fn console(settings: &Settings, installation: &Installation, api: &Api, purpose: Purpose) -> Console {
     Console {
         pool: installation.postgres.pool().clone(),
         keyring: installation.keyring.clone(),
         passwords: Passwords::default(),
         attempts: Attempts::default(),
-        portal_url: names::portal_url(settings, addresses),
+        portal_url: api.portal_url.clone(),
+        own_hosts: api.own_hosts.clone(),
+        checker: api.checker.clone(),
+        check_wanted: api.check_wanted.clone(),
+        entra: api.entra.clone(),
         may_register: settings.registration == Registration::Open,
         shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
         trusted_proxies: settings.trusted_proxies.clone(),

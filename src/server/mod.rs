@@ -116,7 +116,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let ready = Arc::new(AtomicBool::new(false));
     let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
     let api = web::Data::new(api);
-    let console = web::Data::new(managing::console(settings, &installation, &addresses, purpose));
+    let console = web::Data::new(managing::console(settings, &installation, &api, purpose));
     let postman = managing::postman(settings, &installation)?;
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
     let looks = Looks {
