@@ -35,6 +35,12 @@ impl FieldError {
     }
 }
 
+/// A name as it stands in a JSON pointer (RFC 6901 §3).
+#[must_use]
+pub fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// A `T` from a JSON object and nothing else: serde would take an array of its members as well.
 pub struct Object<T>(pub T);
 

@@ -100,6 +100,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "discovery",
             "domains",
+            "entra",
             "hostname",
             "input",
             "mail",

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_path_to_error::Segment;
 
 use super::problem::Problem;
-use crate::input::{FieldError, Object};
+use crate::input::{FieldError, Object, escape};
 
 /// A body that takes longer than this is refused: whoever sends slowly is not waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -82,12 +82,6 @@ fn pointer_segment(segment: &Segment) -> String {
         Segment::Map { key } => format!("/{}", escape(key)),
         Segment::Enum { .. } | Segment::Unknown => String::new(),
     }
-}
-
-/// RFC 6901 §3.
-#[must_use]
-pub fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 impl<T, const MAX: usize> FromRequest for Body<T, MAX> {

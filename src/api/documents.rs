@@ -3,13 +3,10 @@ use actix_web::{post, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    body::Body,
-    mdm_servers::{Parameters, address},
-    problem::Problem,
-};
+use super::{body::Body, mdm_servers::address, problem::Problem};
 use crate::{
     accounts::{Actor, Permission},
+    domains::intake::Parameters,
     input::FieldError,
     vendors,
 };

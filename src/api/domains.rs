@@ -9,15 +9,14 @@ use super::{
     Api,
     body::{Body, present},
     domain_body::DomainBody,
-    domain_input::DomainInput,
     page::{Page, Params, Window, invalid_parameter},
     problem::Problem,
-    tenants,
 };
 use crate::{
     accounts::{Actor, Permission, Scope},
     domains::{
         self, Change, Connection, Domain, DomainError,
+        intake::{DomainInput, tenants},
         policy::Policy,
         status::{Status, status},
         store::{self, Filter},
@@ -138,7 +137,7 @@ pub async fn create_domain(
     let mut body = body.read().await?;
     tenants::fill_in(&api.entra, [&mut body]).await;
     let mut tx = api.pool.begin().await?;
-    let domain = body.register(&mut tx, &api, &scope).await?;
+    let domain = body.register(&mut tx, &api.own_hosts, &scope).await?;
     tx.commit().await?;
     api.check_wanted.notify_one();
     Ok(HttpResponse::Created().json(DomainBody::new(domain, &api.checker.expected, crate::clock::now())))

@@ -4,7 +4,7 @@ use crate::{
     accounts::{
         AccessError, clients::ClientError, invitations::InvitationError, members::MemberError, token::TokenError,
     },
-    domains::{DomainError, share_links::ShareLinkError},
+    domains::{DomainError, intake::IntakeError, share_links::ShareLinkError},
     entra::EntraError,
     input::FieldError,
     publisher::{UnreadableRow, preview::PreviewError},
@@ -46,6 +46,17 @@ impl From<ClientError> for Problem {
             }
             ClientError::LimitedToOneClient => Self::new(Code::Forbidden, &error),
             ClientError::Database(source) => Self::database(source),
+        }
+    }
+}
+
+impl From<IntakeError> for Problem {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Invalid(errors) => Self::invalid(errors),
+            IntakeError::Access(error) => error.into(),
+            IntakeError::Client(error) => error.into(),
+            IntakeError::Domain(error) => error.into(),
         }
     }
 }

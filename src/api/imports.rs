@@ -1,25 +1,25 @@
 //! Many domains in one call.
 use actix_web::{post, web};
 use serde::{Deserialize, Serialize};
-use sqlx::{Acquire, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     Api,
     body::{Body, located},
-    domain_input::DomainInput,
     problem::{InvalidField, Problem},
-    tenants,
 };
 use crate::{
-    accounts::{Actor, Permission, Scope},
+    accounts::{Actor, Permission},
+    domains::{
+        imports::{self, MAX_ROWS, Mode, Outcome, Row},
+        intake::{DomainInput, tenants},
+    },
     input::{FieldError, Object},
 };
 
 /// The largest body of an import.
 pub const LIMIT: usize = 8 * 1024 * 1024;
-const MAX_ROWS: usize = 1_000;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -88,22 +88,30 @@ pub async fn import_domains(
             format_args!("at most {MAX_ROWS} rows in one call"),
         )]));
     }
-    let mut rows: Vec<_> = import.rows.into_iter().enumerate().map(Row::parse).collect();
+    let mode = match (import.dry_run, import.partial) {
+        (true, _) => Mode::DryRun,
+        (false, true) => Mode::Partial,
+        (false, false) => Mode::AllOrNone,
+    };
+    let mut rows: Vec<_> = import.rows.into_iter().map(parse).collect();
     tenants::fill_in(&api.entra, rows.iter_mut().filter_map(|row| row.input.as_mut().ok())).await;
     let mut tx = api.pool.begin().await?;
-    let mut data = Vec::with_capacity(rows.len());
-    for row in rows {
-        data.push(register_row(&mut tx, &api, &scope, row).await?);
-    }
+    let outcomes = imports::register(&mut tx, &api.own_hosts, &scope, rows).await?;
+    let is_kept = mode.keeps(&outcomes);
+    let mut data: Vec<_> = outcomes.into_iter().enumerate().map(RowResult::of).collect();
     let failed = data.iter().filter(|result| !result.ok).count();
-    if import.dry_run {
-        tx.rollback().await?;
-        forget_ids(&mut data);
-    } else if failed > 0 && !import.partial {
-        tx.rollback().await?;
+    match is_kept {
+        true => {
+            tx.commit().await?;
+            api.check_wanted.notify_one();
+        }
+        false => {
+            tx.rollback().await?;
+            forget_ids(&mut data);
+        }
+    }
+    if !is_kept && mode != Mode::DryRun {
         return Err(refused(data));
-    } else {
-        tx.commit().await?;
     }
     Ok(web::Json(ImportResult {
         dry_run: import.dry_run,
@@ -113,65 +121,38 @@ pub async fn import_domains(
     }))
 }
 
-/// One row as it was given.
-struct Row {
-    /// Counted from 0.
-    number: usize,
-    hostname: Option<String>,
-    input: Result<DomainInput, FieldError>,
-}
-
-impl Row {
-    fn parse((number, value): (usize, serde_json::Value)) -> Self {
-        let hostname = value.get("hostname").and_then(|text| text.as_str());
-        Self {
-            number,
-            hostname: hostname.map(ToOwned::to_owned),
-            input: serde_path_to_error::deserialize(value)
-                .map(|Object(input)| input)
-                .map_err(located),
-        }
+fn parse(value: serde_json::Value) -> Row {
+    let hostname = value.get("hostname").and_then(|text| text.as_str());
+    Row {
+        hostname: hostname.map(ToOwned::to_owned),
+        input: serde_path_to_error::deserialize(value)
+            .map(|Object(input)| input)
+            .map_err(|error| vec![located(error)]),
     }
 }
 
-/// In a savepoint: a row that fails leaves nothing behind, and a database that fails ends the import.
-async fn register_row(db: &mut PgConnection, api: &Api, scope: &Scope, row: Row) -> Result<RowResult, Problem> {
-    let result = |ok, hostname| RowResult {
-        row: row.number,
-        ok,
-        hostname,
-        id: None,
-        code: None,
-        detail: None,
-        errors: Vec::new(),
-    };
-    let registered = match row.input {
-        Err(error) => Err(Problem::invalid(vec![error])),
-        Ok(input) => {
-            let mut savepoint = db.begin().await?;
-            let registered = input.register(&mut savepoint, api, scope).await;
-            match &registered {
-                Ok(_) => savepoint.commit().await?,
-                Err(_) => savepoint.rollback().await?,
+impl RowResult {
+    fn of((row, outcome): (usize, Outcome)) -> Self {
+        let result = |id: Option<Uuid>| Self {
+            row,
+            ok: id.is_some(),
+            hostname: outcome.hostname,
+            id,
+            code: None,
+            detail: None,
+            errors: Vec::new(),
+        };
+        match outcome.registered {
+            Ok(domain) => result(Some(domain.id)),
+            Err(error) => {
+                let problem = Problem::from(error);
+                Self {
+                    code: Some(problem.code()),
+                    detail: Some(problem.detail().to_owned()),
+                    errors: problem.invalid_fields(),
+                    ..result(None)
+                }
             }
-            registered
-        }
-    };
-    match registered {
-        Ok(domain) => Ok(RowResult {
-            id: Some(domain.id),
-            ..result(true, Some(domain.hostname))
-        }),
-        // Also a deadlock: with the next row the same two imports would only meet again.
-        Err(problem) if problem.status().is_server_error() || problem.is_worth_repeating() => Err(problem),
-        Err(problem) => {
-            let code = Some(problem.code());
-            Ok(RowResult {
-                code,
-                detail: Some(problem.detail().to_owned()),
-                errors: problem.invalid_fields(),
-                ..result(false, row.hostname)
-            })
         }
     }
 }
@@ -183,8 +164,7 @@ fn forget_ids(data: &mut [RowResult]) {
     }
 }
 
-fn refused(mut data: Vec<RowResult>) -> Problem {
-    forget_ids(&mut data);
+fn refused(data: Vec<RowResult>) -> Problem {
     let errors = data.iter().filter(|result| !result.ok).flat_map(|result| {
         let at = format!("/rows/{}", result.row);
         let own = result.errors.iter().map(|error| error.within(&at)).collect::<Vec<_>>();

@@ -11,19 +11,20 @@ use super::{
     body::Body,
     page::{Page, Params, Window},
     problem::Problem,
-    server_input::{ServerInput, configure, parse_enrollment},
 };
 use crate::{
     accounts::{Actor, Permission, Scope},
     domains::{
         DomainError,
+        intake::{
+            Parameters, ServerInput,
+            server::{configure, parse_enrollment},
+        },
         servers::{self, MdmServer, store},
     },
     input::{FieldError, Name},
     vendors,
 };
-
-pub type Parameters = serde_json::Map<String, serde_json::Value>;
 
 #[derive(Serialize, ToSchema)]
 pub struct MdmServerBody {

@@ -1,30 +1,19 @@
-//! Which tenant a domain belongs to, as Microsoft Entra publishes it: asked outright, or because a body leaves it out.
-//! Never inside a transaction: Entra may take its time.
-use std::time::Duration;
-
+//! Which tenant a domain belongs to, as Microsoft Entra publishes it.
 use actix_web::{get, web};
-use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
     Api,
-    domain_input::DomainInput,
     page::{Params, invalid_parameter},
     problem::Problem,
 };
 use crate::{
     accounts::{Actor, Permission},
-    entra::{Entra, EntraError, Tenant},
+    domains::intake::tenants::nobodys,
     hostname::Hostname,
 };
-
-/// Of the domains of one body.
-const AT_ONCE: usize = 8;
-/// For all domains of one body. Those that come too late are refused; few programs wait longer for an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -75,53 +64,4 @@ pub async fn look_up_intune_tenant(
         cloud: tenant.cloud.as_str(),
         region: tenant.region,
     }))
-}
-
-/// Asks for the tenants that the domains leave out. What Entra can't tell becomes an error of the domain.
-pub async fn fill_in(entra: &Entra, domains: impl IntoIterator<Item = &mut DomainInput>) {
-    let deadline = Instant::now() + PATIENCE;
-    let lacking = domains.into_iter().filter_map(DomainInput::without_tenant);
-    let failures: Vec<EntraError> = stream::iter(lacking)
-        .map(|(domain, server)| async move {
-            let (found, failure) = ask(entra, &domain, deadline).await;
-            server.set_tenant(found);
-            failure
-        })
-        .buffer_unordered(AT_ONCE)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
-    if let Some(error) = failures.first() {
-        tracing::warn!(%error, failures = failures.len(), "tenants could not be looked up");
-    }
-}
-
-/// The tenant, or what to do without; and why it could not be asked for.
-async fn ask(entra: &Entra, domain: &Hostname, deadline: Instant) -> (Result<Tenant, String>, Option<EntraError>) {
-    let in_time = async {
-        match Instant::now() < deadline {
-            true => tokio::time::timeout_at(deadline, entra.lookup(domain)).await.ok(),
-            false => None,
-        }
-    };
-    match in_time.await {
-        Some(Ok(Some(tenant))) => (Ok(tenant), None),
-        Some(Ok(None)) => {
-            let detail = format!(
-                "{}. Give tenant_id: the Entra admin center shows it as \"Tenant ID\".",
-                nobodys(domain)
-            );
-            (Err(detail), None)
-        }
-        Some(Err(error)) => (Err(away(domain)), Some(error)),
-        None => (Err(away(domain)), None),
-    }
-}
-
-fn nobodys(domain: &Hostname) -> String {
-    format!("Microsoft Entra knows no tenant that has verified {domain}")
-}
-
-fn away(domain: &Hostname) -> String {
-    format!("Microsoft Entra could not be asked for the tenant of {domain}. Give tenant_id, or try again later.")
 }

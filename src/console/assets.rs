@@ -31,6 +31,11 @@ const ASSETS: &[Asset] = &[
         text: include_str!("../../web/static/live.js"),
     },
     Asset {
+        name: "register.js",
+        media_type: "text/javascript; charset=utf-8",
+        text: include_str!("../../web/static/register.js"),
+    },
+    Asset {
         name: "icon.svg",
         media_type: "image/svg+xml",
         text: include_str!("../../web/static/icon.svg"),

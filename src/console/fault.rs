@@ -7,8 +7,8 @@ use askama::Template;
 
 use super::page::{self, Frame};
 use crate::{
-    accounts::{AccessError, organisations::OrganisationError},
-    domains::{DomainError, share_links::ShareLinkError},
+    accounts::{AccessError, clients::ClientError, organisations::OrganisationError},
+    domains::{DomainError, intake::IntakeError, share_links::ShareLinkError},
     passwords::Busy,
     publisher::preview::PreviewError,
 };
@@ -67,6 +67,17 @@ impl From<OrganisationError> for Fault {
     }
 }
 
+impl From<ClientError> for Fault {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::NotFound => Self::NoSuchPage,
+            ClientError::LimitedToOneClient => Self::Forbidden,
+            ClientError::Database(error) => Self::Database(error),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
 /// What a form can say itself, its page says there.
 impl From<DomainError> for Fault {
     fn from(error: DomainError) -> Self {
@@ -95,6 +106,17 @@ impl From<PreviewError> for Fault {
         match error {
             PreviewError::Domain(error) => error.into(),
             PreviewError::Unreadable(error) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<IntakeError> for Fault {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Access(error) => error.into(),
+            IntakeError::Client(error) => error.into(),
+            IntakeError::Domain(error) => error.into(),
+            IntakeError::Invalid(_) => Self::Internal("a page did not say what is wrong with a domain".to_owned()),
         }
     }
 }

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, dev::Payload, http::header};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 
-use super::{browser::Browser, fault::Fault};
+use super::{browser::Browser, fault::Fault, upload};
 
 /// Of most forms.
 pub const LIMIT: usize = 64 * 1024;
@@ -44,7 +44,8 @@ impl Form {
             .next()
             .unwrap_or_default()
             .trim();
-        if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        let has_file = media_type.eq_ignore_ascii_case("multipart/form-data");
+        if !has_file && !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(Fault::NotAForm);
         }
         let whole = async {
@@ -61,12 +62,17 @@ impl Form {
         let bytes = tokio::time::timeout(PATIENCE, whole)
             .await
             .unwrap_or(Err(Fault::Incomplete))?;
-        let fields = url::form_urlencoded::parse(&bytes)
-            .take(MAX_FIELDS + 1)
-            .map(|(name, value)| {
-                // A browser sends line ends as CR LF, whatever was typed.
-                (name.into_owned(), value.replace("\r\n", "\n"))
-            });
+        let fields = match has_file {
+            true => upload::fields(request.headers(), bytes.freeze(), MAX_FIELDS).await?,
+            false => {
+                let pairs = url::form_urlencoded::parse(&bytes).into_owned();
+                pairs.take(MAX_FIELDS + 1).collect()
+            }
+        };
+        // A browser sends line ends as CR LF, whatever was typed.
+        let fields = fields
+            .into_iter()
+            .map(|(name, value)| (name, value.replace("\r\n", "\n")));
         let fields: Vec<_> = fields.collect();
         match fields.len() > MAX_FIELDS {
             true => Err(Fault::TooLarge(limit)),
@@ -87,6 +93,12 @@ impl Form {
             fields: fields.collect(),
             errors: Vec::new(),
         }
+    }
+
+    /// Puts a value there, instead of what was typed.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.fields.retain(|(field, _)| field != name);
+        self.fields.push((name.to_owned(), value.into()));
     }
 
     /// The first value of a field; empty if there is none.

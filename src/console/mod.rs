@@ -16,10 +16,12 @@ mod operator;
 mod overview;
 pub mod page;
 mod password;
+mod registry;
 mod sent_mails;
 mod settings;
 mod sign_in;
 mod sign_up;
+mod upload;
 
 use std::sync::Arc;
 
@@ -29,13 +31,15 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::{
-    domains::{checks::Checker, probes::Probes},
+    domains::{OwnHosts, checks::Checker, probes::Probes},
+    entra::Entra,
     passwords::Passwords,
     sealed::Keyring,
 };
 pub use assets::version;
 use attempts::Attempts;
 use fault::Fault;
+pub use registry::words::{column, count, sentence};
 
 /// What pages share.
 pub struct Console {
@@ -52,6 +56,8 @@ pub struct Console {
     pub trial_root: Option<String>,
     /// Where people find the portal, without a slash at the end: links in mails are made of it, and never of a request.
     pub portal_url: String,
+    pub own_hosts: OwnHosts,
+    pub entra: Entra,
     pub may_register: bool,
     /// On a demo server without a mail server, mails are shown.
     pub shows_mails: bool,
@@ -108,10 +114,10 @@ pub fn public_pages(config: &mut web::ServiceConfig) {
 pub fn pages(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("")
-            .service(page("/welcome", web::get().to(overview::welcome)))
             .configure(settings::pages)
             .configure(domain::pages)
             .configure(operator::pages)
+            .configure(registry::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

@@ -9,7 +9,6 @@ use super::{
     fault::Fault,
     page::{self, Frame, Section},
 };
-use crate::accounts::Member;
 
 #[derive(Template)]
 #[template(path = "front.html")]
@@ -35,11 +34,4 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>) -> Result<H
     Ok(page::show(&OverviewPage {
         frame: Frame::member(&request, &member, Section::Overview),
     }))
-}
-
-/// `GET /welcome`
-pub async fn welcome(request: HttpRequest, member: Member) -> HttpResponse {
-    page::show(&OverviewPage {
-        frame: Frame::member(&request, &member, Section::Overview),
-    })
 }

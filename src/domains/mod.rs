@@ -3,6 +3,9 @@
 mod certified;
 pub mod checks;
 pub mod connection;
+pub mod imports;
+pub mod intake;
+pub mod lists;
 pub mod next_action;
 mod own_hosts;
 pub mod ownership;

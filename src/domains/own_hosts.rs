@@ -2,6 +2,7 @@
 use crate::hostname::Hostname;
 
 /// The names that nobody may register because they are ours.
+#[derive(Clone)]
 pub struct OwnHosts {
     pub portal: String,
     pub edge: String,

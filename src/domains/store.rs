@@ -15,13 +15,14 @@ pub struct Filter {
     pub client_id: Option<Uuid>,
     /// A part of the hostname, in lower case.
     pub text: Option<String>,
-    /// One id or hostname.
+    /// One id or hostname, or a few ids.
     pub one: Option<Key>,
 }
 
 pub enum Key {
     Id(Uuid),
     Hostname(String),
+    Ids(Vec<Uuid>),
 }
 
 /// Whose domains; `client_id`: only this client's.
@@ -122,10 +123,11 @@ pub(super) async fn select(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Domain>, DomainError> {
-    let (id, hostname) = match &filter.one {
-        Some(Key::Id(id)) => (Some(*id), None),
-        Some(Key::Hostname(hostname)) => (None, Some(hostname.as_str())),
-        None => (None, None),
+    let (id, hostname, ids) = match &filter.one {
+        Some(Key::Id(id)) => (Some(*id), None, None),
+        Some(Key::Hostname(hostname)) => (None, Some(hostname.as_str()), None),
+        Some(Key::Ids(ids)) => (None, None, Some(ids.as_slice())),
+        None => (None, None, None),
     };
     // The page first, then what belongs to its rows: a plan for any parameters would join a whole organisation's.
     let rows = sqlx::query_as!(
@@ -164,6 +166,7 @@ pub(super) async fn select(
                      and ($5::uuid is null or domain_id = $5)
                      and ($6::text is null or hostname = $6)
                      and domain_id > $7
+                     and ($9::uuid[] is null or domain_id = any($9))
                    order by domain_id
                    limit $8
              ) d
@@ -184,6 +187,7 @@ pub(super) async fn select(
         hostname,
         after.unwrap_or(Uuid::nil()),
         limit,
+        ids,
     )
     .fetch_all(db)
     .await?;

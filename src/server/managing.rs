@@ -96,6 +96,8 @@ pub fn console(settings: &Settings, installation: &Installation, api: &Api, purp
         probes: api.probes.clone(),
         trial_root: api.trial_root.clone(),
         portal_url: api.portal_url.clone(),
+        own_hosts: api.own_hosts.clone(),
+        entra: api.entra.clone(),
         may_register: settings.registration == Registration::Open,
         shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
         trusted_proxies: settings.trusted_proxies.clone(),

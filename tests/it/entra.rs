@@ -19,7 +19,7 @@ use tokio::{
 use crate::app::{Msp, TENANT, TestApp, eventually};
 
 /// Ends with the value.
-struct Entra {
+pub struct Entra {
     address: SocketAddr,
     asked: Arc<Asked>,
     _tasks: JoinSet<()>,
@@ -33,7 +33,7 @@ struct Asked {
 }
 
 impl Entra {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::<Asked>::default();
@@ -52,7 +52,7 @@ impl Entra {
         }
     }
 
-    async fn app(&self, pool: PgPool) -> TestApp {
+    pub async fn app(&self, pool: PgPool) -> TestApp {
         let at = self.address;
         let urls = format!("china=http://{at}/china,global=http://{at}/global,us_government=http://{at}/us");
         let settings = [

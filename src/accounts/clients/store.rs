@@ -97,6 +97,33 @@ pub async fn list(
     .await
 }
 
+/// By name, those after `after`, with `text` in their name or reference; both in lower case.
+pub async fn search(
+    db: &mut PgConnection,
+    scope: &Scope,
+    text: Option<&str>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Client>, sqlx::Error> {
+    sqlx::query_as!(
+        Client,
+        r#"select client_id as id, name, external_ref, created_at,
+                  (select count(*) from domains d where d.client_id = c.client_id) as "domain_count!"
+             from clients c
+            where organisation_id = $1 and ($2::uuid is null or client_id = $2)
+              and ($3::text is null or position($3 in lower(name)) > 0 or position($3 in lower(external_ref)) > 0)
+              and ($4::text is null or lower(name) > lower($4))
+            order by lower(name) limit $5"#,
+        scope.organisation_id(),
+        scope.client_id(),
+        text,
+        after,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Until the end of the transaction, nobody else changes the client.
 pub async fn lock(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(

@@ -106,6 +106,26 @@ pub async fn list(
     Ok(rows)
 }
 
+/// How many domains each of a client's servers is named by; one that none names is left out.
+pub async fn count_domains(
+    db: &mut PgConnection,
+    scope: &Scope,
+    client_id: Uuid,
+) -> Result<Vec<(Uuid, i64)>, DomainError> {
+    let rows = sqlx::query!(
+        r#"select p.mdm_server_id, count(*) as "count!"
+             from policy_servers p join mdm_servers m using (mdm_server_id)
+            where m.organisation_id = $1 and ($2::uuid is null or m.client_id = $2) and m.client_id = $3
+            group by p.mdm_server_id"#,
+        scope.organisation_id(),
+        scope.client_id(),
+        client_id,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.mdm_server_id, row.count)).collect())
+}
+
 /// Until the end of the transaction, nobody else changes the server.
 pub async fn lock_server(db: &mut PgConnection, scope: &Scope, server_id: Uuid) -> Result<(), DomainError> {
     sqlx::query!(

@@ -1,48 +1,55 @@
-//! A domain as a program gives it: everything that is wrong with it is said at once.
+//! A domain as somebody gives it, by the API, a form or a sheet: everything that is wrong with it is said at once.
+pub mod server;
+pub mod tenants;
+
 use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Api, problem::Problem, server_input::ServerInput};
+use super::{
+    Connection, Default, Domain, DomainError, NewDomain, OwnHosts,
+    policy::{Action, Policy, Rule, rules_errors},
+    register,
+};
 use crate::{
-    accounts::{ClientScope, Scope, clients},
-    domains::{
-        self, Connection, Domain, DomainError, NewDomain,
-        policy::{Action, Policy, Rule, rules_errors},
+    accounts::{
+        AccessError, Scope,
+        clients::{self, ClientError},
     },
     hostname::Hostname,
     input::{FieldError, Name, WebUrl, objects, optional_object},
 };
+pub use server::{Parameters, ServerInput};
 
 /// A domain to be registered. One call is enough for a domain and its tenant.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"hostname": "contoso.com", "client_name": "Contoso", "server": {"vendor": "intune", "parameters": {"tenant_id": "11111111-2222-3333-4444-555555555555"}}}))]
 pub struct DomainInput {
-    hostname: String,
+    pub hostname: String,
     /// One of `client_id` and `client_name` is needed.
     #[serde(default)]
-    client_id: Option<Uuid>,
+    pub client_id: Option<Uuid>,
     /// A name that is new makes the client.
     #[serde(default)]
-    client_name: Option<String>,
+    pub client_name: Option<String>,
     /// An MDM server of the client, that the policy's default serves.
     #[serde(default)]
-    server_id: Option<Uuid>,
+    pub server_id: Option<Uuid>,
     /// The same, described; one with the same parameters is used again. Of an Intune server `tenant_id` may be left
     /// out: it is looked up by the hostname.
     #[serde(default, deserialize_with = "optional_object")]
-    server: Option<ServerInput>,
+    pub server: Option<ServerInput>,
     /// `direct` (the default), `redirect` or `proxy`.
     #[serde(default)]
-    connection: Option<String>,
+    pub connection: Option<String>,
     /// Where people who open the domain in a browser are sent (direct only).
     #[serde(default)]
-    website_url: Option<String>,
+    pub website_url: Option<String>,
     /// Instead of, or with the rules for, `server_id` or `server`.
     #[serde(default, deserialize_with = "optional_object")]
-    policy: Option<PolicyInput>,
+    pub policy: Option<PolicyInput>,
 }
 
 /// A policy whose default may be left to `server_id` or `server`.
@@ -53,6 +60,38 @@ pub struct PolicyInput {
     default: Option<Action>,
     #[serde(default, deserialize_with = "objects")]
     rules: Vec<Rule>,
+}
+
+/// Why a domain can't be registered as it is given.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    #[error("not everything is right with it")]
+    Invalid(Vec<FieldError>),
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Domain(#[from] DomainError),
+}
+
+impl From<sqlx::Error> for IntakeError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Domain(error.into())
+    }
+}
+
+impl IntakeError {
+    /// Whether it says nothing of the domain itself: the database failed, or another's change came first.
+    #[must_use]
+    pub fn is_no_fault_of_it(&self) -> bool {
+        matches!(
+            self,
+            Self::Access(AccessError::Database(_))
+                | Self::Client(ClientError::Database(_))
+                | Self::Domain(DomainError::Database(_) | DomainError::Busy | DomainError::Stored(_))
+        )
+    }
 }
 
 /// Which client a new domain belongs to.
@@ -70,18 +109,19 @@ impl DomainInput {
     }
 
     /// Registers it in `db`. Everything that can be said without the database is said at once.
-    pub async fn register(self, db: &mut PgConnection, api: &Api, scope: &Scope) -> Result<Domain, Problem> {
+    pub async fn register(self, db: &mut PgConnection, own: &OwnHosts, scope: &Scope) -> Result<Domain, IntakeError> {
         let server_id = self.server_id;
-        let (client, new) = self.parse().map_err(Problem::invalid)?;
+        let (client, new) = self.parse().map_err(IntakeError::Invalid)?;
         let client = match client {
-            ClientChoice::Id(id) => client_of(db, scope, id).await?,
+            ClientChoice::Id(id) => scope.client(db, id).await?,
             ClientChoice::Name(name) => clients::find_or_create(db, scope, name.as_str()).await?,
         };
-        let registered = domains::register(db, &client, &api.own_hosts, new).await;
+        let registered = register(db, &client, own, new).await;
         registered.map_err(|error| match &error {
             DomainError::NoSuchServer(id) if server_id == Some(*id) => {
-                Problem::invalid(vec![FieldError::new("/server_id", &error)])
+                IntakeError::Invalid(vec![FieldError::new("/server_id", &error)])
             }
+            DomainError::OwnHost(_) => IntakeError::Invalid(vec![FieldError::new("/hostname", &error)]),
             _ => error.into(),
         })
     }
@@ -154,11 +194,11 @@ fn default_of(
     server_id: Option<Uuid>,
     server: Option<ServerInput>,
     action: Option<Action>,
-) -> Result<domains::Default, Vec<FieldError>> {
+) -> Result<Default, Vec<FieldError>> {
     match (server_id, server, action) {
-        (Some(id), None, None) => Ok(domains::Default::Server(id)),
+        (Some(id), None, None) => Ok(Default::Server(id)),
         (None, Some(server), None) => {
-            let configured = server.configure().map(domains::Default::NewServer);
+            let configured = server.configure().map(Default::NewServer);
             configured.map_err(|errors| errors.into_iter().map(|error| error.within("/server")).collect())
         }
         (None, None, Some(action)) => {
@@ -169,7 +209,7 @@ fn default_of(
             .errors();
             let errors: Vec<_> = errors.into_iter().map(|error| error.within("/policy")).collect();
             if errors.is_empty() {
-                Ok(domains::Default::Action(action))
+                Ok(Default::Action(action))
             } else {
                 Err(errors)
             }
@@ -184,9 +224,4 @@ fn default_of(
             "give server or server_id, or a policy with a default: not both",
         )]),
     }
-}
-
-/// A client that the caller may not see is an error of the body, as it stands there.
-async fn client_of(db: &mut PgConnection, scope: &Scope, client_id: Uuid) -> Result<ClientScope, Problem> {
-    Ok(scope.client(db, client_id).await?)
 }

@@ -1,13 +1,14 @@
-//! An MDM server as a program gives it.
+//! An MDM server as somebody gives it.
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{body::escape, mdm_servers::Parameters};
 use crate::{
     entra::Tenant,
-    input::FieldError,
+    input::{FieldError, escape},
     vendors::{self, Enrollment, Vendor},
 };
+
+pub type Parameters = serde_json::Map<String, serde_json::Value>;
 
 /// An MDM server as it is given: which vendor, and what the vendor's address needs.
 #[derive(Deserialize, ToSchema)]

@@ -1,0 +1,434 @@
+//! The list of domains: what it shows, how it is searched, sorted and paged, and how long that takes with many.
+use std::time::{Duration, Instant};
+
+use signpost::{
+    accounts::{Operator, Scope},
+    domains::{
+        connection::{Expected, Fetched, Finding, Observation},
+        lists::{self, Question, Sort},
+        status::{Status, status},
+        store::{self, Filter},
+    },
+};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    app::{TENANT, TestApp},
+    colleagues::{HOSTILE, client_id, colleague, escaped},
+    people::{Person, leads_to},
+};
+
+const EMAIL: &str = "ada@msp.example";
+const ISSUER: &str = "internal";
+
+fn expected() -> Expected {
+    Expected {
+        addresses: vec!["192.0.2.10".parse().unwrap()],
+        edge_host: "edge.signpost.example".into(),
+        edge_port: 443,
+        authority: None,
+        validation_method: "http-01",
+        account_url: None,
+        issuer: ISSUER.into(),
+    }
+}
+
+/// Domains of ten kinds, in turn, and a client for each hundred of them.
+async fn fill(pool: &PgPool, organisation_id: Uuid, count: u32) {
+    let failed = Observation::Fetched(Fetched::Failed(Finding {
+        step: "http".into(),
+        code: "not_found".into(),
+        detail: "404.".into(),
+        remedy: "Add it.".into(),
+    }));
+    let failed = serde_json::to_string(&failed).unwrap();
+    let ours = serde_json::to_string(&Observation::Fetched(Fetched::Ours)).unwrap();
+    let sql = format!(
+        r#"
+        insert into clients (client_id, organisation_id, name)
+        select gen_random_uuid(), '{organisation_id}', 'Client ' || n from generate_series(0, {count} / 100) n;
+        create temporary table filled as
+        select gen_random_uuid() as domain_id, n, n % 10 as kind,
+               'n' || lpad(n::text, 5, '0') || '.example.com' as hostname
+          from generate_series(1, {count}) n;
+        insert into domains (domain_id, organisation_id, client_id, hostname, connection, policy,
+                             ownership_verified_at, ownership_proof, suspended_at)
+        select domain_id, '{organisation_id}', c.client_id, hostname,
+               case when kind in (7, 8) then 'redirect' else 'direct' end, '{{"default": {{"action": "defer"}}, "rules": []}}',
+               case when kind <> 0 then now() end, case when kind <> 0 then 'dns' end, case when kind = 6 then now() end
+          from filled join clients c on c.organisation_id = '{organisation_id}' and c.name = 'Client ' || n / 100;
+        insert into domain_checks (domain_id, due_at, ownership_missing_since, connection_checked_at, connected_at, connection_observed)
+        select domain_id, null, case when kind = 4 then now() end, now(),
+               case when kind in (0, 1) then null when kind in (2, 8) then now() - interval '1 day' else now() end,
+               case when kind = 8 then '{failed}'::jsonb when kind = 7 then '{ours}'::jsonb end
+          from filled;
+        insert into certificates (certificate_id, organisation_id, domain_id, hostname, issuer, chain, key_sealed, not_before, not_after, renews_at)
+        select gen_random_uuid(), '{organisation_id}', domain_id, hostname, '{ISSUER}', '{{}}', '', now(),
+               case when kind = 5 then now() else now() + interval '60 days' end, now() + interval '30 days'
+          from filled where kind in (3, 4, 5, 6, 9);
+        drop table filled;
+        analyze;
+        "#
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.unwrap();
+}
+
+async fn organisation(pool: &PgPool, name: &str) -> Uuid {
+    let id = Uuid::now_v7();
+    sqlx::query(
+        "insert into organisations (organisation_id, name, user_digest_key, ownership_key) values ($1, $2, '', '')",
+    )
+    .bind(id)
+    .bind(name)
+    .execute(pool)
+    .await
+    .unwrap();
+    id
+}
+
+async fn all_pages(pool: &PgPool, scope: &Scope, question: &Question) -> Vec<String> {
+    let (mut found, mut question) = (Vec::new(), question.clone());
+    let (mut db, now) = (pool.acquire().await.unwrap(), signpost::clock::now());
+    loop {
+        let page = lists::list(&mut db, scope, &question, &expected(), (7, now))
+            .await
+            .unwrap();
+        assert!(page.lines.len() <= 7);
+        found.extend(page.lines.into_iter().map(|line| line.domain.hostname));
+        question.after = page.next;
+        if question.after.is_none() {
+            return found;
+        }
+    }
+}
+
+#[sqlx::test]
+async fn a_list_by_status_holds_those_that_have_it_and_no_other(pool: PgPool) {
+    let organisation_id = organisation(&pool, "Acme IT").await;
+    fill(&pool, organisation_id, 100).await;
+    // Another organisation has proved one of them more recently.
+    let other = organisation(&pool, "Other IT").await;
+    let claim = format!(
+        r#"insert into clients (client_id, organisation_id, name) values (gen_random_uuid(), '{other}', 'Contoso');
+           insert into domains (domain_id, organisation_id, client_id, hostname, connection, policy, takes_over_at)
+           select gen_random_uuid(), organisation_id, client_id, 'n00009.example.com', 'direct',
+                  '{{"default": {{"action": "defer"}}, "rules": []}}', now()
+             from clients where organisation_id = '{other}';
+           insert into domain_checks (domain_id) select domain_id from domains where organisation_id = '{other}';"#
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(claim)).execute(&pool).await.unwrap();
+    let scope = Operator::at_the_command_line().scope(organisation_id);
+    let mut db = pool.acquire().await.unwrap();
+    let domains = store::list(&mut db, &scope, &Filter::default(), None, 1_000)
+        .await
+        .unwrap();
+    assert_eq!(domains.len(), 100);
+    let mut seen = 0;
+    for wanted in Status::ALL {
+        let mut right: Vec<_> = domains
+            .iter()
+            .filter(|domain| status(domain, &expected(), signpost::clock::now()) == wanted)
+            .map(|domain| domain.hostname.clone())
+            .collect();
+        right.sort();
+        seen += right.len();
+        assert!(!right.is_empty(), "{wanted:?}");
+        let question = Question {
+            status: Some(wanted),
+            ..Question::default()
+        };
+        assert_eq!(all_pages(&pool, &scope, &question).await, right, "{wanted:?}");
+    }
+    assert_eq!(seen, 100);
+}
+
+#[sqlx::test]
+async fn pages_follow_each_other_without_a_gap_however_they_are_sorted(pool: PgPool) {
+    let organisation_id = organisation(&pool, "Acme IT").await;
+    fill(&pool, organisation_id, 40).await;
+    let scope = Operator::at_the_command_line().scope(organisation_id);
+    let mut lists = Vec::new();
+    for sort in Sort::ALL {
+        let question = Question {
+            sort,
+            ..Question::default()
+        };
+        lists.push(all_pages(&pool, &scope, &question).await);
+    }
+    let [by_name, backwards, newest, oldest] = lists.as_slice() else {
+        panic!("four sorts");
+    };
+    assert_eq!(by_name.len(), 40);
+    assert!(by_name.is_sorted());
+    let turned = |list: &[String]| list.iter().rev().cloned().collect::<Vec<_>>();
+    assert_eq!((turned(by_name), turned(newest)), (backwards.clone(), oldest.clone()));
+}
+
+/// The best of a few: others use the machine.
+async fn time(pool: &PgPool, scope: &Scope, question: &Question) -> Duration {
+    let (mut db, now) = (pool.acquire().await.unwrap(), signpost::clock::now());
+    let mut best = Duration::MAX;
+    for _ in 0..8 {
+        let started = Instant::now();
+        lists::list(&mut db, scope, question, &expected(), (50, now))
+            .await
+            .unwrap();
+        best = best.min(started.elapsed());
+    }
+    best
+}
+
+#[sqlx::test]
+async fn a_page_of_ten_thousand_domains_is_soon_there(pool: PgPool) {
+    let organisation_id = organisation(&pool, "Acme IT").await;
+    fill(&pool, organisation_id, 10_000).await;
+    let scope = Operator::at_the_command_line().scope(organisation_id);
+    let text = |text| lists::Text::parse(text);
+    let mut questions = vec![
+        ("all", Question::default()),
+        (
+            "newest",
+            Question {
+                sort: Sort::Newest,
+                ..Question::default()
+            },
+        ),
+        (
+            "the last page",
+            Question {
+                after: Some("n09950".into()),
+                ..Question::default()
+            },
+        ),
+        (
+            "by text",
+            Question {
+                text: text("n07777"),
+                ..Question::default()
+            },
+        ),
+        (
+            "by client",
+            Question {
+                text: text("client 99"),
+                ..Question::default()
+            },
+        ),
+        (
+            "by nothing",
+            Question {
+                text: text("nobody"),
+                ..Question::default()
+            },
+        ),
+    ];
+    for status in Status::ALL {
+        questions.push((
+            status.as_str(),
+            Question {
+                status: Some(status),
+                ..Question::default()
+            },
+        ));
+    }
+    for (name, question) in &questions {
+        let took = time(&pool, &scope, question).await;
+        println!("{name}: {took:?}");
+        // Built without optimisation, on a machine that others use: a release does it in a fraction.
+        assert!(took < Duration::from_millis(150), "{name}: {took:?}");
+    }
+    // Nobody has the status that is looked for: the worst that can be asked.
+    sqlx::query("delete from domains where substr(hostname, 6, 1) not in ('3', '7')")
+        .execute(&pool)
+        .await
+        .unwrap();
+    sqlx::query("analyze").execute(&pool).await.unwrap();
+    for status in Status::ALL {
+        let question = Question {
+            status: Some(status),
+            ..Question::default()
+        };
+        let took = time(&pool, &scope, &question).await;
+        println!("{status:?} among those that are active: {took:?}");
+        assert!(took < Duration::from_millis(150), "{status:?}: {took:?}");
+    }
+}
+
+async fn add(person: &Person, client: &str, hostname: &str) {
+    let fields = [
+        ("client", client),
+        ("hostname", hostname),
+        ("mdm", "intune"),
+        ("p_tenant_id", TENANT),
+    ];
+    let added = person.submit("/domains/new", &fields).await;
+    assert_eq!(leads_to(&added), format!("/domains/{hostname}?done=added"));
+}
+
+/// The hostnames of a page, in its order.
+fn shown(page: &str) -> Vec<&str> {
+    page.split("<th scope=\"row\"><a href=\"/domains/")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect()
+}
+
+#[sqlx::test]
+async fn the_list_says_how_each_domain_is_and_is_searched_and_filtered_by_its_address(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let person = app.owner("Acme IT", EMAIL).await;
+    let empty = person.get("/domains").await;
+    assert!(empty.text.contains("There is no domain yet") && empty.text.contains("href=\"/domains/new\""));
+    add(&person, "Contoso", "contoso.com").await;
+    add(&person, "Bücher & Co", "xn--bcher-kva.example").await;
+    add(&person, "Contoso", "b.example.com").await;
+    let page = person.get("/domains").await;
+    assert_eq!(
+        shown(&page.text),
+        ["b.example.com", "contoso.com", "xn--bcher-kva.example"]
+    );
+    for part in [
+        "status wait\">Waiting for proof",
+        "Add the TXT record",
+        "Whoever runs its DNS",
+        "None yet",
+        "Bücher &#38; Co",
+    ] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    let contoso = client_id(&pool, "Contoso").await;
+    for (query, hostnames) in [
+        ("q=CONTOSO", vec!["b.example.com", "contoso.com"]),
+        ("q=b%C3%BCcher", vec!["xn--bcher-kva.example"]),
+        ("q=.com&sort=-hostname", vec!["contoso.com", "b.example.com"]),
+        (
+            "sort=newest",
+            vec!["b.example.com", "xn--bcher-kva.example", "contoso.com"],
+        ),
+        (
+            "status=pending_ownership",
+            vec!["b.example.com", "contoso.com", "xn--bcher-kva.example"],
+        ),
+        ("status=active", vec![]),
+        (
+            "status=nonsense&sort=nonsense",
+            vec!["b.example.com", "contoso.com", "xn--bcher-kva.example"],
+        ),
+        ("after=contoso.com", vec!["xn--bcher-kva.example"]),
+        ("q=nobody", vec![]),
+        (&format!("client={contoso}"), vec!["b.example.com", "contoso.com"]),
+    ] {
+        let page = person.get(&format!("/domains?{query}")).await;
+        assert_eq!((page.status, shown(&page.text)), (200, hostnames), "{query}");
+    }
+    for text in HOSTILE {
+        let query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        for name in ["q", "after", "status", "sort", "client"] {
+            let page = person.get(&format!("/domains?{name}={query}")).await;
+            assert_eq!(page.status, 200, "{name}={text:?}");
+            assert!(name != "q" || page.text.contains(&escaped(text)), "{text:?}");
+        }
+        assert_eq!(
+            person.get(&format!("/clients?q={query}&after={query}")).await.status,
+            200
+        );
+    }
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn nobody_sees_domains_of_others(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let owner = app.owner("Acme IT", EMAIL).await;
+    add(&owner, "Contoso", "contoso.com").await;
+    add(&owner, "Fabrikam", "fabrikam.com").await;
+    let (contoso, fabrikam) = (client_id(&pool, "Contoso").await, client_id(&pool, "Fabrikam").await);
+    let limited = colleague(&app, "Acme IT", "viewer", Some(contoso)).await;
+    let page = limited.get("/domains").await;
+    assert_eq!(shown(&page.text), ["contoso.com"]);
+    assert!(
+        !page.text.contains("Fabrikam") && !page.text.contains("/domains/new"),
+        "{}",
+        page.text
+    );
+    assert!(shown(&limited.get("/domains?q=fabrikam").await.text).is_empty());
+    assert_eq!(limited.get(&format!("/domains?client={fabrikam}")).await.status, 404);
+    assert!(!limited.get("/clients").await.text.contains("Fabrikam"));
+
+    let other = app.owner("Other IT", "eve@msp.example").await;
+    assert!(shown(&other.get("/domains").await.text).is_empty());
+    for path in [
+        format!("/domains?client={contoso}"),
+        format!("/domains/new?client={contoso}"),
+    ] {
+        assert_eq!(other.get(&path).await.status, 404, "{path}");
+    }
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_domain_is_added_with_a_server_that_the_client_has_a_connection_and_a_website(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let person = app.owner("Acme IT", EMAIL).await;
+    add(&person, "Contoso", "contoso.com").await;
+    let contoso = client_id(&pool, "Contoso").await;
+    let page = person.get(&format!("/domains/new?client={contoso}")).await;
+    let (_, rest) = page
+        .text
+        .split_once("label=\"The client has these\"")
+        .expect("its servers");
+    let server = rest.split("value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let fields = [
+        ("client", "contoso"),
+        ("hostname", "Example.COM."),
+        ("mdm", server),
+        ("connection", "redirect"),
+        ("website_url", "https://www.example.com"),
+    ];
+    assert_eq!(
+        leads_to(&person.submit("/domains/new", &fields).await),
+        "/domains/example.com?done=added"
+    );
+    let row: (String, String, i64) = sqlx::query_as(
+        "select connection, website_url, (select count(*) from mdm_servers) from domains where hostname = 'example.com'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(row, ("redirect".into(), "https://www.example.com".into(), 1));
+
+    let refused = person.submit("/domains/new", &fields).await;
+    assert_eq!(refused.status, 422);
+    assert!(
+        refused.text.contains("is already registered in this organisation"),
+        "{}",
+        refused.text
+    );
+    assert!(
+        refused.text.contains(&format!("value=\"{server}\" selected")),
+        "{}",
+        refused.text
+    );
+    let own = [
+        ("client", "Contoso"),
+        ("hostname", "portal.signpost.test"),
+        ("mdm", server),
+        ("website_url", "www"),
+    ];
+    let refused = person.submit("/domains/new", &own).await;
+    assert!(
+        refused
+            .text
+            .contains("Website, if it has one must be an absolute address"),
+        "{}",
+        refused.text
+    );
+    let refused = person.submit("/domains/new", &own[..3]).await;
+    assert!(
+        refused.text.contains("is a name of Signpost&#39;s own"),
+        "{}",
+        refused.text
+    );
+    app.stop().await;
+}
