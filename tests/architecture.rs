@@ -68,7 +68,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "vendors",
         ],
     ),
-    ("request_log", &["accounts", "clock", "discovery", "frames"]),
+    ("request_log", &["accounts", "clock", "discovery", "frames", "input"]),
     // `discovery` and `publisher` for the preview, which must decide as a device's request is decided.
     (
         "api",
@@ -89,17 +89,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "vendors",
         ],
     ),
-    // `discovery` for whose request it is.
+    // `discovery` for whose request it is, and for the words of the request log.
     (
         "console",
         &[
             "accounts",
             "clock",
             "discovery",
+            "domains",
+            "hostname",
             "input",
             "mail",
             "outbox",
             "passwords",
+            "request_log",
             "sealed",
         ],
     ),
@@ -117,7 +120,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What puts the parts together.
     (
         "demo",
-        &["accounts", "clock", "domains", "hostname", "sealed", "vendors"],
+        &[
+            "accounts",
+            "clock",
+            "dns",
+            "domains",
+            "hostname",
+            "input",
+            "passwords",
+            "request_log",
+            "sealed",
+            "vendors",
+        ],
     ),
     ("rotation", &["accounts", "api", "certificates", "keyring", "sealed"]),
     (

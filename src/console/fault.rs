@@ -8,6 +8,7 @@ use askama::Template;
 use super::page::{self, Frame};
 use crate::{
     accounts::{AccessError, organisations::OrganisationError},
+    domains::DomainError,
     passwords::Busy,
 };
 
@@ -60,6 +61,16 @@ impl From<OrganisationError> for Fault {
         match error {
             OrganisationError::Database(error) => Self::Database(error),
             OrganisationError::NotFound => Self::NoSuchPage,
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<DomainError> for Fault {
+    fn from(error: DomainError) -> Self {
+        match error {
+            DomainError::Database(error) => Self::Database(error),
+            DomainError::NotFound | DomainError::ServerNotFound => Self::NoSuchPage,
             other => Self::Internal(other.to_string()),
         }
     }

@@ -13,6 +13,8 @@ pub mod form;
 mod overview;
 pub mod page;
 mod password;
+pub mod plots;
+mod requests;
 mod sent_mails;
 mod sign_in;
 mod sign_up;
@@ -23,7 +25,11 @@ use actix_web::{Resource, Route, middleware::from_fn, web};
 use ipnet::IpNet;
 use sqlx::PgPool;
 
-use crate::{passwords::Passwords, sealed::Keyring};
+use crate::{
+    domains::{checks::Checker, standing::Standings},
+    passwords::Passwords,
+    sealed::Keyring,
+};
 pub use assets::version;
 use attempts::Attempts;
 use fault::Fault;
@@ -40,6 +46,8 @@ pub struct Console {
     /// On a demo server without a mail server, mails are shown.
     pub shows_mails: bool,
     pub trusted_proxies: Vec<IpNet>,
+    pub checker: Arc<Checker>,
+    pub standings: Standings,
 }
 
 /// Pages that need no account.
@@ -87,6 +95,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("")
             .service(page("/welcome", web::get().to(overview::welcome)))
+            .configure(requests::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

@@ -15,11 +15,14 @@ use crate::{
         handler::{CHECK_USER, Discovery, decide},
         query::ModelFamily,
     },
-    domains::checks::{
-        ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
-        fetch::{Fetch, OurAnswer},
-        looks::Looks,
-        places::Places,
+    domains::{
+        checks::{
+            ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
+            fetch::{Fetch, OurAnswer},
+            looks::Looks,
+            places::Places,
+        },
+        standing::Standings,
     },
     entra::Entra,
     hostname::Hostname,
@@ -81,7 +84,13 @@ pub fn api(
     })
 }
 
-pub fn console(settings: &Settings, installation: &Installation, addresses: &Addresses, purpose: Purpose) -> Console {
+pub fn console(
+    settings: &Settings,
+    installation: &Installation,
+    addresses: &Addresses,
+    purpose: Purpose,
+    api: &Api,
+) -> Console {
     Console {
         pool: installation.postgres.pool().clone(),
         keyring: installation.keyring.clone(),
@@ -91,6 +100,8 @@ pub fn console(settings: &Settings, installation: &Installation, addresses: &Add
         may_register: settings.registration == Registration::Open,
         shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
         trusted_proxies: settings.trusted_proxies.clone(),
+        checker: api.checker.clone(),
+        standings: Standings::default(),
     }
 }
 
