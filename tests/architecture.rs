@@ -70,7 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "vendors",
         ],
     ),
-    ("request_log", &["accounts", "clock", "discovery", "frames"]),
+    ("request_log", &["accounts", "clock", "discovery", "frames", "input"]),
     // `publisher` for the preview, which must decide as a device's request is decided.
     (
         "api",
@@ -91,7 +91,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "vendors",
         ],
     ),
-    // `discovery` for whose request it is, and with `publisher` for the preview.
+    // `discovery` for whose request it is and the words of the request log, `publisher` for the preview.
     (
         "console",
         &[
@@ -109,6 +109,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "passwords",
             "probe",
             "publisher",
+            "request_log",
             "sealed",
             "setup",
             "vendors",
@@ -128,7 +129,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What puts the parts together.
     (
         "demo",
-        &["accounts", "clock", "domains", "hostname", "sealed", "vendors"],
+        &[
+            "accounts",
+            "clock",
+            "dns",
+            "domains",
+            "hostname",
+            "input",
+            "passwords",
+            "request_log",
+            "sealed",
+            "vendors",
+        ],
     ),
     (
         "rotation",

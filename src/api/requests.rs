@@ -6,8 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
-    Api,
-    exports::{self, Format},
+    Api, exports,
     page::{Page, Params, Window, invalid_parameter},
     problem::Problem,
 };
@@ -16,68 +15,12 @@ use crate::{
     discovery::{hit::Outcome, query::Asked},
     hostname::Hostname,
     input::optional_time,
-    request_log::{Filter, Group, Request, SummaryRow, store},
+    request_log::{
+        Filter, Group, SummaryRow,
+        export::{Export, Line as RequestBody},
+        store,
+    },
 };
-
-/// One request of a device.
-#[derive(Serialize, ToSchema)]
-pub struct RequestBody {
-    pub id: Uuid,
-    pub at: DateTime<Utc>,
-    #[schema(example = "contoso.com")]
-    pub hostname: String,
-    /// `AppleTV`, `iPad`, `iPhone`, `Mac`, `RealityDevice`, `Watch`, `unknown` or `none`.
-    #[schema(example = "iPhone")]
-    pub model_family: String,
-    /// Tells one person's requests together, and not who it is.
-    #[schema(example = "a3f1c9b07d2e4f5a8b6c1d0e9f3a7b52")]
-    pub user: Option<String>,
-    /// `served`, `rejected`, `deferred` or `redirected`.
-    #[schema(example = "served")]
-    pub outcome: String,
-    #[schema(example = 200)]
-    pub status: i16,
-    pub server_id: Option<Uuid>,
-    #[schema(example = "DeviceManagementClient/1.0")]
-    pub user_agent: Option<String>,
-    /// /24 or /48.
-    #[schema(example = "203.0.113.0/24")]
-    pub client_network: String,
-    #[schema(example = "TLSv1.3")]
-    pub tls: Option<String>,
-}
-
-impl From<Request> for RequestBody {
-    fn from(request: Request) -> Self {
-        let user = request.user_digest.map(|digest| crate::input::hexadecimal(&digest));
-        let Request {
-            id,
-            at,
-            hostname,
-            model_family,
-            outcome,
-            status,
-            server_id,
-            user_agent,
-            client_network,
-            tls,
-            ..
-        } = request;
-        Self {
-            id,
-            at,
-            hostname,
-            model_family,
-            user,
-            outcome,
-            status,
-            server_id,
-            user_agent,
-            client_network,
-            tls,
-        }
-    }
-}
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -155,8 +98,9 @@ pub async fn list_requests(
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    if let Some(format) = Format::accepted(accept) {
-        return Ok(exports::stream(api.pool.clone(), scope, filter, format));
+    if let Some(format) = exports::accepted(accept) {
+        let export = Export::new(api.pool.clone(), scope, filter, format);
+        return Ok(exports::stream(export, format));
     }
     let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
     let mut db = api.pool.acquire().await?;

@@ -17,6 +17,8 @@ mod overview;
 pub mod page;
 mod password;
 mod registry;
+pub mod plots;
+mod requests;
 mod sent_mails;
 mod settings;
 mod sign_in;
@@ -31,7 +33,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::{
-    domains::{OwnHosts, checks::Checker, probes::Probes},
+    domains::{OwnHosts, checks::Checker, probes::Probes, standing::Standings},
     entra::Entra,
     passwords::Passwords,
     sealed::Keyring,
@@ -62,6 +64,7 @@ pub struct Console {
     /// On a demo server without a mail server, mails are shown.
     pub shows_mails: bool,
     pub trusted_proxies: Vec<IpNet>,
+    pub standings: Standings,
 }
 
 /// Pages that need no account.
@@ -118,6 +121,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
             .configure(domain::pages)
             .configure(operator::pages)
             .configure(registry::pages)
+            .configure(requests::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

@@ -15,6 +15,7 @@ mod registry;
 mod rows;
 pub mod servers;
 pub mod share_links;
+pub mod standing;
 pub mod status;
 pub mod store;
 pub mod warnings;

@@ -123,11 +123,11 @@ pub(super) async fn select(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Domain>, DomainError> {
-    let (id, hostname, ids) = match &filter.one {
-        Some(Key::Id(id)) => (Some(*id), None, None),
-        Some(Key::Hostname(hostname)) => (None, Some(hostname.as_str()), None),
-        Some(Key::Ids(ids)) => (None, None, Some(ids.as_slice())),
-        None => (None, None, None),
+    let (ids, hostname) = match &filter.one {
+        Some(Key::Id(id)) => (Some(std::slice::from_ref(id)), None),
+        Some(Key::Ids(ids)) => (Some(ids.as_slice()), None),
+        Some(Key::Hostname(hostname)) => (None, Some(hostname.as_str())),
+        None => (None, None),
     };
     // The page first, then what belongs to its rows: a plan for any parameters would join a whole organisation's.
     let rows = sqlx::query_as!(
@@ -163,10 +163,9 @@ pub(super) async fn select(
                    where organisation_id = $1 and ($2::uuid is null or client_id = $2)
                      and ($3::uuid is null or client_id = $3)
                      and ($4::text is null or position($4 in hostname) > 0)
-                     and ($5::uuid is null or domain_id = $5)
+                     and ($5::uuid[] is null or domain_id = any($5))
                      and ($6::text is null or hostname = $6)
                      and domain_id > $7
-                     and ($9::uuid[] is null or domain_id = any($9))
                    order by domain_id
                    limit $8
              ) d
@@ -183,11 +182,10 @@ pub(super) async fn select(
         whose.client_id,
         filter.client_id,
         filter.text,
-        id,
+        ids,
         hostname,
         after.unwrap_or(Uuid::nil()),
         limit,
-        ids,
     )
     .fetch_all(db)
     .await?;
@@ -225,6 +223,26 @@ pub async fn delete(db: &mut PgConnection, scope: &ClientScope, domain_id: Uuid)
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Of a domain that is served, the oldest first; of any if none is.
+pub async fn first_hostname(db: &mut PgConnection, scope: &Scope) -> Result<Option<String>, DomainError> {
+    let hostname = sqlx::query_scalar!(
+        "select hostname from (
+              (select hostname, 0 as place from domains
+                where organisation_id = $1 and ($2::uuid is null or client_id = $2) and ownership_verified_at is not null
+                order by domain_id limit 1)
+              union all
+              (select hostname, 1 from domains
+                where organisation_id = $1 and ($2::uuid is null or client_id = $2)
+                order by domain_id limit 1)) x
+          order by place limit 1",
+        scope.organisation_id(),
+        scope.client_id(),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(hostname.flatten())
 }
 
 /// Has the CAs revoke the domain's certificates, with the commit. Our own CA's are no concern of anybody outside.

@@ -3,10 +3,12 @@
 //! The hot path pushes into a bounded queue in memory; `spool` empties it to disk many times a
 //! second; `shipper` carries the spool to Postgres, rows and counts in one transaction. While
 //! Postgres is away the spool grows, up to a limit. No readable user identifier comes this far.
+pub mod export;
 pub mod record;
 pub mod shipper;
 pub mod spool;
 pub mod store;
+pub mod totals;
 
 use std::cmp::Ordering;
 

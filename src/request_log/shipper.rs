@@ -10,7 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::{ContextV7, Timestamp, Uuid};
@@ -132,11 +132,7 @@ impl Shipper {
         };
         let count = records.len() as u64;
         let batch = self.batch(records);
-        for day in batch.days() {
-            store::ensure_partition(&mut tx, day).await?;
-        }
-        store::insert_requests(&mut tx, &batch.rows).await?;
-        store::add_counts(&mut tx, &batch.counts).await?;
+        batch.write(&mut tx).await?;
         store::set_position(&mut tx, self.spool.id(), next).await?;
         tx.commit().await?;
         self.shipped.fetch_add(count, Ordering::Relaxed);
@@ -162,10 +158,7 @@ impl Shipper {
         let mut batch = Batch::default();
         for record in records {
             match record {
-                Record::Hit(row) => {
-                    *batch.counts.entry(CountKey::of(&row)).or_default() += 1;
-                    batch.rows.push((self.request_id(row.at), row));
-                }
+                Record::Hit(row) => batch.add(self.request_id(row.at), row),
                 Record::Stranger(row) => batch.rows.push((self.request_id(row.at), row)),
                 Record::StrangerCount {
                     at,
@@ -182,14 +175,37 @@ impl Shipper {
 
     /// Ordered by the time of the request, and in the order of arrival within a millisecond.
     fn request_id(&self, at: i64) -> Uuid {
-        let at = time(at);
-        let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
         let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
-        Uuid::new_v7(Timestamp::from_unix(&*context, seconds, at.timestamp_subsec_nanos()))
+        request_id(&context, at)
     }
 }
 
+fn request_id(context: &ContextV7, at: i64) -> Uuid {
+    let at = time(at);
+    let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(context, seconds, at.timestamp_subsec_nanos()))
+}
+
 impl Batch {
+    fn add(&mut self, request_id: Uuid, row: Row) {
+        *self.counts.entry(CountKey::of(&row)).or_default() += 1;
+        self.rows.push((request_id, row));
+    }
+
+    /// A row and its count, of a time that is over.
+    pub fn add_past(&mut self, row: Row) {
+        self.add(request_id(&ContextV7::new(), row.at), row);
+    }
+
+    /// Rows and counts, in the caller's transaction.
+    pub async fn write(&self, db: &mut PgConnection) -> Result<(), sqlx::Error> {
+        for day in self.days() {
+            store::ensure_partition(db, day).await?;
+        }
+        store::insert_requests(db, &self.rows).await?;
+        store::add_counts(db, &self.counts).await
+    }
+
     fn days(&self) -> HashSet<NaiveDate> {
         self.rows.iter().map(|(_, row)| time(row.at).date_naive()).collect()
     }

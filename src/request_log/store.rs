@@ -10,6 +10,7 @@ use super::{
     record::{Label, Row},
     shipper::{CountKey, time},
     spool::Position,
+    totals,
 };
 use crate::accounts::Scope;
 
@@ -156,9 +157,9 @@ pub async fn add_counts(db: &mut PgConnection, counts: &HashMap<CountKey, i64>) 
         &keys.iter().map(|(key, _)| key.outcome.clone()).collect::<Vec<_>>(),
         &keys.iter().map(|(_, count)| **count).collect::<Vec<_>>(),
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    totals::store::add(db, &totals::of(counts)).await
 }
 
 /// Newest first, those before `before`.

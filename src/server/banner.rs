@@ -7,7 +7,7 @@ use super::{
 use crate::{accounts::token::TokenText, config::Settings, demo, discovery::handler::WELL_KNOWN};
 
 #[must_use]
-pub fn banner(settings: &Settings, addresses: &Addresses, token: &TokenText) -> String {
+pub fn banner(settings: &Settings, addresses: &Addresses, token: &TokenText, password: &str) -> String {
     let (http, https) = (reachable(addresses.http), reachable(addresses.https));
     let (host, portal) = (demo::HOSTNAME, portal_url(settings, addresses));
     let query = format!("user-identifier=ada@{host}&model-family=iPhone");
@@ -19,6 +19,8 @@ pub fn banner(settings: &Settings, addresses: &Addresses, token: &TokenText) -> 
 Signpost is running.
 
   Portal and API   {portal}   (documentation: {portal}/docs)
+  Sign in as       {email}
+  with password    {password}
   Demo token       {token}
 
 A device asks over http:
@@ -30,6 +32,7 @@ A program lists the domains:
 
 Ctrl-C stops it.
 ",
+        email = demo::EMAIL,
         https_port = https.port(),
         https_ip = https.ip(),
         ca = ca.display(),

@@ -23,6 +23,7 @@ use crate::{
             places::Places,
         },
         probes::Probes,
+        standing::Standings,
     },
     entra::Entra,
     hostname::Hostname,
@@ -101,6 +102,7 @@ pub fn console(settings: &Settings, installation: &Installation, api: &Api, purp
         may_register: settings.registration == Registration::Open,
         shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
         trusted_proxies: settings.trusted_proxies.clone(),
+        standings: Standings::default(),
     }
 }
 

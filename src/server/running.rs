@@ -15,6 +15,7 @@ use crate::{
     certificates::{Issuer, resolver::Resolver},
     config::Settings,
     discovery::handler::Discovery,
+    passwords::Passwords,
     request_log::{shipper::Shipper, spool::Spool},
     sealed::Keyring,
     tasks::Tasks,
@@ -117,13 +118,17 @@ impl Running {
     pub(super) async fn show_demo(&self, settings: &Settings) -> Result<()> {
         let pool = self.installation.postgres.background();
         let token = crate::demo::fill(pool, &self.installation.keyring, &own(settings)).await?;
+        let password = crate::demo::let_in(pool, &self.installation.keyring, &Passwords::default()).await?;
         for _ in 0..200 {
             if self.serves(crate::demo::HOSTNAME) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        print!("{}", super::banner::banner(settings, &self.addresses, &token));
+        print!(
+            "{}",
+            super::banner::banner(settings, &self.addresses, &token, &password)
+        );
         Ok(())
     }
 }

@@ -1,4 +1,6 @@
 //! Every statement on clients.
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -122,6 +124,35 @@ pub async fn search(
     )
     .fetch_all(db)
     .await
+}
+
+pub async fn count(db: &mut PgConnection, scope: &Scope) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from clients
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2)"#,
+        scope.organisation_id(),
+        scope.client_id(),
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// What these are called.
+pub async fn names(
+    db: &mut PgConnection,
+    scope: &Scope,
+    client_ids: &[Uuid],
+) -> Result<HashMap<Uuid, String>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select client_id, name from clients
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and client_id = any($3)",
+        scope.organisation_id(),
+        scope.client_id(),
+        client_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.client_id, row.name)).collect())
 }
 
 /// Until the end of the transaction, nobody else changes the client.

@@ -1,4 +1,6 @@
 //! Every statement on MDM servers.
+use std::collections::HashMap;
+
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
@@ -124,6 +126,24 @@ pub async fn count_domains(
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (row.mdm_server_id, row.count)).collect())
+}
+
+/// What these are called.
+pub async fn names(
+    db: &mut PgConnection,
+    scope: &Scope,
+    server_ids: &[Uuid],
+) -> Result<HashMap<Uuid, String>, DomainError> {
+    let rows = sqlx::query!(
+        "select mdm_server_id, name from mdm_servers
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and mdm_server_id = any($3)",
+        scope.organisation_id(),
+        scope.client_id(),
+        server_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.mdm_server_id, row.name)).collect())
 }
 
 /// Until the end of the transaction, nobody else changes the server.

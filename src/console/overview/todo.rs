@@ -1,0 +1,117 @@
+//! What needs doing, and by whom.
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::status_words;
+use crate::{
+    accounts::{Scope, clients},
+    console::fault::Fault,
+    domains::{
+        self, Domain,
+        connection::Expected,
+        next_action::{NextAction, Who, next_action},
+        standing::Standing,
+        status::{Status, status},
+        store::{Filter, Key},
+    },
+};
+
+pub struct Todo {
+    pub hostname: String,
+    pub class: &'static str,
+    pub status: &'static str,
+    pub message: String,
+    pub who: String,
+    pub since: String,
+}
+
+/// Of the domains that `standing` names, those that still wait for somebody.
+pub async fn find(
+    db: &mut PgConnection,
+    scope: &Scope,
+    standing: &Standing,
+    expected: &Expected,
+    now: DateTime<Utc>,
+) -> Result<Vec<Todo>, Fault> {
+    if standing.named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = Filter {
+        one: Some(Key::Ids(standing.named.clone())),
+        ..Filter::default()
+    };
+    let limit = i64::try_from(standing.named.len()).unwrap_or(i64::MAX);
+    let mut domains = domains::store::list(db, scope, &filter, None, limit).await?;
+    domains.sort_by_key(|domain| standing.named.iter().position(|id| *id == domain.id));
+    let client_ids: Vec<Uuid> = domains.iter().map(|domain| domain.client_id).collect();
+    let names = clients::store::names(db, scope, &client_ids).await?;
+    let todo = domains.iter().filter_map(|domain| {
+        let action = next_action(domain, expected, now)?;
+        let client = names.get(&domain.client_id).map_or("the client", String::as_str);
+        let (class, word) = status_words(status(domain, expected, now));
+        Some(Todo {
+            hostname: domain.hostname.clone(),
+            class,
+            status: word,
+            who: who(&action, client)?,
+            message: action.message,
+            since: age(now - since(domain, expected, now)),
+        })
+    });
+    Ok(todo.collect())
+}
+
+/// `None`: nobody but ourselves.
+fn who(action: &NextAction, client: &str) -> Option<String> {
+    match (action.who, action.code) {
+        (Who::Signpost, _) => None,
+        (Who::Msp, _) => Some("You".to_owned()),
+        (Who::Client, "fix_website") => Some(format!("Who keeps {client}’s web server")),
+        (Who::Client, _) => Some(format!("{client}’s DNS admin")),
+    }
+}
+
+/// Since when it has been so, as far as is known.
+fn since(domain: &Domain, expected: &Expected, now: DateTime<Utc>) -> DateTime<Utc> {
+    let verified_at = domain.claim.verification.map(|verification| verification.at);
+    let known = match status(domain, expected, now) {
+        Status::Suspended => domain.suspended_at,
+        Status::Attention => domain.claim.proof.missing_since.or(domain.seen.connected_at),
+        Status::PendingDns | Status::PendingCertificate => verified_at,
+        Status::PendingOwnership | Status::Active => None,
+    };
+    known.unwrap_or(domain.created_at)
+}
+
+/// "2 days", "3 hours".
+pub fn age(time: TimeDelta) -> String {
+    let (count, unit) = match time {
+        time if time.num_days() > 0 => (time.num_days(), "day"),
+        time if time.num_hours() > 0 => (time.num_hours(), "hour"),
+        time => (time.num_minutes().max(1), "minute"),
+    };
+    match count {
+        1 => format!("1 {unit}"),
+        count => format!("{count} {unit}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_its_largest_unit() {
+        for (seconds, text) in [
+            (-5, "1 minute"),
+            (0, "1 minute"),
+            (3_599, "59 minutes"),
+            (3_600, "1 hour"),
+            (86_399, "23 hours"),
+            (9 * 86_400, "9 days"),
+        ] {
+            assert_eq!(age(TimeDelta::seconds(seconds)), text);
+        }
+    }
+}
