@@ -8,7 +8,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::{
-    Console, door,
+    Console,
+    browser::Browser,
+    door,
     fault::Fault,
     page::{self, Frame, Section},
     plots::{self, Plots},
