@@ -27,7 +27,10 @@ async fn each_operation_asks_for_its_scope(pool: PgPool) {
         "/mdm-servers/{}",
         domain["policy"]["default"]["server_id"].as_str().unwrap()
     );
-    let token = format!("/tokens/{}", uuid::Uuid::now_v7());
+    let never = uuid::Uuid::now_v7();
+    let (token, member) = (format!("/tokens/{never}"), format!("/members/{never}"));
+    let invitation = format!("/invitations/{never}");
+    let resend = format!("{invitation}/resend");
     let any: &[&str] = &SCOPES;
     let read: &[&str] = &["domains:read", "domains:write"];
     let write: &[&str] = &["domains:write"];

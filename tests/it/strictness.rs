@@ -11,13 +11,14 @@ struct Writes {
     msp: Msp,
     client: String,
     server: String,
-    paths: [(&'static str, String); 10],
+    paths: [(&'static str, String); 12],
 }
 
 impl Writes {
     async fn on(app: &TestApp) -> Self {
         let msp = app.msp("Acme IT").await;
         let domain = msp.register("contoso.com").await;
+        let members = msp.get("/members").await.json();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let (client, server) = (
             text(&domain["client_id"]),
@@ -34,6 +35,8 @@ impl Writes {
             ("POST", "/domains/import".to_owned()),
             ("POST", "/domains/contoso.com/share-links".to_owned()),
             ("POST", "/tokens".to_owned()),
+            ("POST", "/invitations".to_owned()),
+            ("PATCH", format!("/members/{}", text(&members["data"][0]["id"]))),
         ];
         Self {
             msp,
@@ -162,6 +165,7 @@ async fn an_unknown_field_and_a_wrong_type_are_named_with_their_place(pool: PgPo
     let domain = |changed: Value| writes.domain(&changed);
     let mdm_server = |changed: Value| writes.mdm_server(&changed);
     let token = |changed: Value| merged(json!({"name": "CI", "scopes": ["domains:read"]}), &changed);
+    let invitation = |changed: Value| merged(json!({"email": "new@contoso.com", "role": "viewer"}), &changed);
     let at_client = format!("/clients/{client}");
     let at_server = format!("/mdm-servers/{server}");
     let cases = [
@@ -427,6 +431,35 @@ async fn an_unknown_field_and_a_wrong_type_are_named_with_their_place(pool: PgPo
             "/expires_at",
         ),
         ("POST", "/tokens", token(json!({"client_id": "contoso"})), "/client_id"),
+        ("POST", "/invitations", invitation(json!({"x": 1})), "/x"),
+        ("POST", "/invitations", invitation(json!({"email": 1})), "/email"),
+        ("POST", "/invitations", invitation(json!({"email": "new"})), "/email"),
+        (
+            "POST",
+            "/invitations",
+            invitation(json!({"email": "a@contoso.com\r\nBcc: b@contoso.com"})),
+            "/email",
+        ),
+        ("POST", "/invitations", invitation(json!({"role": "Viewer"})), "/role"),
+        ("POST", "/invitations", invitation(json!({"role": null})), "/role"),
+        (
+            "POST",
+            "/invitations",
+            invitation(json!({"client_id": "contoso"})),
+            "/client_id",
+        ),
+        (
+            "POST",
+            "/invitations",
+            invitation(json!({"client_id": uuid::Uuid::now_v7()})),
+            "/client_id",
+        ),
+        (
+            "POST",
+            "/invitations",
+            invitation(json!({"role": "admin", "client_id": writes.client})),
+            "/client_id",
+        ),
     ];
     let mut wrong = Vec::new();
     for (method, path, body, pointer) in cases {
@@ -631,6 +664,18 @@ async fn a_null_byte_is_422_wherever_it_stands(pool: PgPool) {
             json!({"name": "a", "scopes": ["domains:read\0"]}),
             "/scopes/0",
         ),
+        (
+            "POST",
+            "/invitations".into(),
+            json!({"email": "a\0@contoso.com", "role": "viewer"}),
+            "/email",
+        ),
+        (
+            "POST",
+            "/invitations".into(),
+            json!({"email": "a@contoso.com", "role": "viewer\0"}),
+            "/role",
+        ),
     ];
     for (method, path, body, pointer) in cases {
         let answer = writes.msp.call(method, &path, Some(body.clone())).await;
@@ -674,6 +719,8 @@ async fn a_query_is_read_strictly(pool: PgPool) {
         "/domains",
         "/requests",
         "/tokens",
+        "/members",
+        "/invitations",
         "/audit-events",
     ] {
         for (query, pointer) in [

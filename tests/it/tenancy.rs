@@ -232,6 +232,12 @@ async fn what_a_body_names_of_another_is_answered_as_what_never_was(pool: PgPool
             ),
             (
                 "POST",
+                "/invitations",
+                json!({"email": "other@example.com", "role": "viewer", "client_id": client}),
+                (422, "invalid", vec!["/client_id"]),
+            ),
+            (
+                "POST",
                 "/domains/import",
                 json!({"rows": [{"hostname": "new.example.com", "client_id": client, "server": {"vendor": "intune", "parameters": parameters}}]}),
                 (422, "invalid", vec!["/rows/0"]),

@@ -105,7 +105,8 @@ pub async fn touch(db: &mut PgConnection, session_id: Uuid, now: DateTime<Utc>) 
     Ok(())
 }
 
-/// Turns a session to another organisation of the same person, under a new secret. `false`: it is none of its own.
+/// Turns a session to another organisation of the same person, under a new secret. `false`: it is none of its own, or
+/// it is suspended, and nobody is to be stuck there.
 pub async fn switch(
     db: &mut PgConnection,
     member: &Member,
@@ -114,8 +115,9 @@ pub async fn switch(
 ) -> Result<bool, sqlx::Error> {
     let switched = sqlx::query!(
         "update sessions s set organisation_id = m.organisation_id, token_digest = $4
-           from memberships m
-          where s.session_id = $1 and s.user_id = $2 and m.user_id = s.user_id and m.organisation_id = $3",
+           from memberships m join organisations o using (organisation_id)
+          where s.session_id = $1 and s.user_id = $2 and m.user_id = s.user_id and m.organisation_id = $3
+            and o.suspended_at is null",
         member.session_id,
         member.user_id,
         organisation_id,
