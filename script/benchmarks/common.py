@@ -9,6 +9,7 @@ PATH = "/.well-known/com.apple.remotemanagement"
 QUERY = "?user-identifier=jane.appleseed%40example.com&model-family=iPhone"
 KEPT = "<!-- Below this line people write; script/bench leaves it as it is. -->"
 ACME = "<!-- From here on script/bench --acme writes. -->"
+SIGN_IN = "<!-- From here on script/bench --sign-in writes. -->"
 
 
 # --- What is measured
@@ -173,13 +174,14 @@ class Signpost:
 # --- The report
 
 
-def write(path, serving=None, acme=None):
-    """Its own part of the file anew; the other part, and what people wrote, as they are."""
+def write(path, serving=None, acme=None, sign_in=None):
+    """Its own part of the file anew; the other parts, and what people wrote, as they are."""
     path = pathlib.Path(path)
     old = path.read_text() if path.exists() else ""
     old, kept = old.split(KEPT, 1) if KEPT in old else (old, "\n")
+    old, old_sign_in = old.split(SIGN_IN, 1) if SIGN_IN in old else (old, "")
     old_serving, old_acme = old.split(ACME, 1) if ACME in old else (old, "")
-    parts = [(serving or old_serving).strip(), ACME, (acme or old_acme).strip()]
+    parts = [(serving or old_serving).strip(), ACME, (acme or old_acme).strip(), SIGN_IN, (sign_in or old_sign_in).strip()]
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n\n".join(part for part in parts if part) + f"\n\n{KEPT}{kept}")
     note(f"wrote {path}")

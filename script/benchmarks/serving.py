@@ -413,4 +413,5 @@ class Report:
         return next(value for (m, name), value in self.by_size.items() if m == mode and name.startswith(f"signpost with {count:,} "))
 
 
-main()
+if __name__ == "__main__":
+    main()
