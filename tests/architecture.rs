@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hostname",
             "input",
             "outbound",
+            "outbox",
             "sealed",
             "telemetry",
         ],
@@ -48,10 +49,36 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "domains",
         &[
-            "accounts", "audit", "clock", "dns", "entra", "hostname", "input", "probe", "vendors",
+            "accounts",
+            "audit",
+            "clock",
+            "dns",
+            "entra",
+            "hostname",
+            "input",
+            "outbox",
+            "probe",
+            "telemetry",
+            "vendors",
         ],
     ),
     ("setup", &["domains"]),
+    // Tells other people's programs.
+    (
+        "webhooks",
+        &[
+            "accounts",
+            "audit",
+            "clock",
+            "dns",
+            "input",
+            "mail",
+            "outbound",
+            "outbox",
+            "sealed",
+            "telemetry",
+        ],
+    ),
     // The serving half.
     ("discovery", &["clock", "hostname"]),
     (
@@ -68,7 +95,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "vendors",
         ],
     ),
-    ("request_log", &["accounts", "clock", "discovery", "frames"]),
+    ("request_log", &["accounts", "clock", "discovery", "frames", "outbox"]),
     // `discovery` and `publisher` for the preview, which must decide as a device's request is decided.
     (
         "api",
@@ -87,6 +114,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sealed",
             "setup",
             "vendors",
+            "webhooks",
         ],
     ),
     // `discovery` for whose request it is.
@@ -101,6 +129,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "outbox",
             "passwords",
             "sealed",
+            "webhooks",
         ],
     ),
     (
@@ -136,6 +165,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "rotation",
             "tasks",
             "telemetry",
+            "webhooks",
         ],
     ),
     (
@@ -168,6 +198,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sealed",
             "tasks",
             "telemetry",
+            "webhooks",
         ],
     ),
     (

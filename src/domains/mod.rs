@@ -13,6 +13,7 @@ pub mod servers;
 pub mod share_links;
 pub mod status;
 pub mod store;
+pub mod told;
 pub mod warnings;
 
 use chrono::{DateTime, Utc};

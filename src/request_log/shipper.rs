@@ -1,7 +1,7 @@
 //! Carries the spool to Postgres: rows, counts and the spool's position in one transaction, so that
 //! a crash anywhere ships every request exactly once.
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +10,8 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use sqlx::PgPool;
+use serde_json::json;
+use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::{ContextV7, Timestamp, Uuid};
@@ -20,6 +21,7 @@ use super::{
     spool::{Position, Spool},
     store,
 };
+use crate::outbox::event;
 
 /// Between two looks at an empty spool.
 const IDLE: Duration = Duration::from_millis(100);
@@ -137,6 +139,7 @@ impl Shipper {
         }
         store::insert_requests(&mut tx, &batch.rows).await?;
         store::add_counts(&mut tx, &batch.counts).await?;
+        tell_first(&mut tx, &batch).await?;
         store::set_position(&mut tx, self.spool.id(), next).await?;
         tx.commit().await?;
         self.shipped.fetch_add(count, Ordering::Relaxed);
@@ -189,7 +192,29 @@ impl Shipper {
     }
 }
 
+/// Says, once a domain, that a device has asked.
+async fn tell_first(db: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+    let now = crate::clock::now();
+    for (subject, at) in store::insert_first(db, &batch.firsts()).await? {
+        event::tell(db, event::Kind::DomainFirstRequest, &subject, json!({ "at": at }), now).await?;
+    }
+    Ok(())
+}
+
 impl Batch {
+    /// When each domain was asked for first.
+    fn firsts(&self) -> BTreeMap<Uuid, DateTime<Utc>> {
+        let mut firsts = BTreeMap::new();
+        for (_, row) in &self.rows {
+            if let Some(owner) = row.owner {
+                let at = time(row.at);
+                let first = firsts.entry(owner.domain_id).or_insert(at);
+                *first = at.min(*first);
+            }
+        }
+        firsts
+    }
+
     fn days(&self) -> HashSet<NaiveDate> {
         self.rows.iter().map(|(_, row)| time(row.at).date_naive()).collect()
     }

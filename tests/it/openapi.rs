@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::app::{JSON, Msp, TestApp, raw};
 
-const OPERATIONS: usize = 33;
+const OPERATIONS: usize = 42;
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 struct Operation {
@@ -52,6 +52,8 @@ struct Owned {
     token: String,
     domain: String,
     link: String,
+    webhook: String,
+    delivery: String,
 }
 
 impl Owned {
@@ -61,9 +63,15 @@ impl Owned {
             .post("/tokens", json!({"name": "CI", "scopes": ["domains:read"]}))
             .await;
         let link = msp.post("/domains/contoso.com/share-links", json!({})).await;
+        let webhook = json!({"url": "https://hooks.acme.example/", "events": ["certificate.issued"]});
+        let webhook = msp.post("/webhook-endpoints", webhook).await.json();
+        let test = format!("/webhook-endpoints/{}/test", webhook["id"].as_str().unwrap());
+        let delivery = msp.call("POST", &test, None).await;
         let id = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
             link: id(&link.json()["id"]),
+            webhook: id(&webhook["id"]),
+            delivery: id(&delivery.json()["id"]),
             client: id(&domain["client_id"]),
             server: id(&domain["policy"]["default"]["server_id"]),
             token: id(&token.json()["id"]),
@@ -76,6 +84,7 @@ impl Owned {
             "clients" => &[&self.client],
             "mdm-servers" => &[&self.server],
             "tokens" => &[&self.token],
+            "webhook-endpoints" => &[&self.webhook],
             "domains" => &[&self.domain, "contoso.com", "CONTOSO.com."],
             other => panic!("whose id is in /{other}/…?"),
         };
@@ -87,7 +96,10 @@ impl Owned {
                 id.to_owned()
             }
         };
-        let fill = |id: &&str| template.replace("{id}", &own(id)).replace("{domain}", id);
+        let fill = |id: &&str| {
+            let path = template.replace("{id}", &own(id)).replace("{domain}", id);
+            path.replace("{delivery_id}", &self.delivery)
+        };
         ids.iter().map(fill).collect()
     }
 }
@@ -195,7 +207,7 @@ async fn a_stranger_gets_404_before_the_body_is_read_and_changes_nothing(pool: P
             called.insert(operation.name());
         }
     }
-    assert_eq!(called.len(), 17, "{called:?}");
+    assert_eq!(called.len(), 24, "{called:?}");
     assert_eq!(msp.get("/domains").await.text, before);
     for path in [
         format!("/clients/{}", owned.client),
@@ -216,6 +228,8 @@ async fn what_never_existed_answers_as_what_belongs_to_another(pool: PgPool) {
         token: uuid::Uuid::now_v7().to_string(),
         domain: uuid::Uuid::now_v7().to_string(),
         link: uuid::Uuid::now_v7().to_string(),
+        webhook: uuid::Uuid::now_v7().to_string(),
+        delivery: uuid::Uuid::now_v7().to_string(),
     };
     let stranger = app.msp("Other IT").await;
     for operation in Operation::all().into_iter().filter(Operation::has_id) {
@@ -285,6 +299,7 @@ async fn an_unknown_path_is_404_for_a_caller_and_401_for_nobody(pool: PgPool) {
         format!("/clients/{id}"),
         format!("/mdm-servers/{id}"),
         format!("/tokens/{id}"),
+        format!("/webhook-endpoints/{id}"),
     ] {
         msp.get(&path).await;
         msp.delete(&path).await.problem(404, "not_found");

@@ -3,7 +3,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::SealedPerson;
-use crate::accounts::{Operator, organisations::OrganisationError, role::Role};
+use crate::accounts::{Operator, Scope, organisations::OrganisationError, role::Role};
 
 /// A person who is to be.
 pub struct NewUser<'a> {
@@ -110,4 +110,15 @@ pub async fn list_memberships(
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (row.organisation_id, row.name)).collect())
+}
+
+/// Who is to know when something of the organisation needs somebody.
+pub async fn list_administrators(db: &mut PgConnection, scope: &Scope) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select user_id from memberships
+          where organisation_id = $1 and role in ('owner', 'admin') order by created_at, user_id",
+        scope.organisation_id()
+    )
+    .fetch_all(db)
+    .await
 }
