@@ -24,7 +24,7 @@ use crate::{
     outbox, publisher, request_log,
     rotation::Rotation,
     tasks::Tasks,
-    telemetry,
+    telemetry, webhooks,
 };
 
 /// Days for which requests are kept at most; an organisation may want less.
@@ -83,9 +83,9 @@ const JOBS: &[Job] = &[
         run: Run::Whole(|db, now| Box::pin(delete_old_sign_ins(db, now))),
     },
     Job {
-        name: "outbox: delete old mails",
+        name: "outbox: delete what is old",
         every: Duration::from_secs(3600),
-        run: Run::Whole(|db, now| Box::pin(delete_old_mails(db, now))),
+        run: Run::Whole(|db, now| Box::pin(delete_what_was_told(db, now))),
     },
     Job {
         name: "directory changes: delete old ones",
@@ -181,8 +181,11 @@ async fn delete_old_sign_ins(db: &mut PgConnection, now: DateTime<Utc>) -> Resul
     Ok(())
 }
 
-async fn delete_old_mails(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    outbox::store::delete_before(db, now - outbox::KEPT).await.map(drop)
+/// Mails, events and their deliveries.
+async fn delete_what_was_told(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    outbox::store::delete_before(db, now - outbox::KEPT).await?;
+    outbox::store::delete_events_before(db, now - outbox::EVENTS_KEPT).await?;
+    webhooks::deliveries::store::delete_before(db, now - webhooks::deliveries::KEPT, now).await
 }
 
 async fn prune_changes(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {

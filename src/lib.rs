@@ -74,3 +74,5 @@ pub mod tasks;
 pub mod telemetry;
 // MDM vendors: parameters → Version and BaseURL.
 pub mod vendors;
+// Tells other people's programs what happens.
+pub mod webhooks;

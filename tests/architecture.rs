@@ -43,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hostname",
             "input",
             "outbound",
+            "outbox",
             "sealed",
             "telemetry",
         ],
@@ -50,10 +51,36 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "domains",
         &[
-            "accounts", "audit", "clock", "dns", "entra", "hostname", "input", "probe", "vendors",
+            "accounts",
+            "audit",
+            "clock",
+            "dns",
+            "entra",
+            "hostname",
+            "input",
+            "outbox",
+            "probe",
+            "telemetry",
+            "vendors",
         ],
     ),
     ("setup", &["domains"]),
+    // Tells other people's programs.
+    (
+        "webhooks",
+        &[
+            "accounts",
+            "audit",
+            "clock",
+            "dns",
+            "input",
+            "mail",
+            "outbound",
+            "outbox",
+            "sealed",
+            "telemetry",
+        ],
+    ),
     // The serving half.
     ("discovery", &["clock", "hostname"]),
     (
@@ -70,7 +97,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "vendors",
         ],
     ),
-    ("request_log", &["accounts", "clock", "discovery", "frames", "input"]),
+    (
+        "request_log",
+        &["accounts", "clock", "discovery", "frames", "input", "outbox"],
+    ),
     // `publisher` for the preview, which must decide as a device's request is decided.
     (
         "api",
@@ -89,6 +119,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sealed",
             "setup",
             "vendors",
+            "webhooks",
         ],
     ),
     // `discovery` for whose request it is and the words of the request log, `publisher` for the preview.
@@ -113,6 +144,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sealed",
             "setup",
             "vendors",
+            "webhooks",
         ],
     ),
     (
@@ -162,6 +194,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "rotation",
             "tasks",
             "telemetry",
+            "webhooks",
         ],
     ),
     (
@@ -194,6 +227,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sealed",
             "tasks",
             "telemetry",
+            "webhooks",
         ],
     ),
     (

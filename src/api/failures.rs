@@ -9,6 +9,7 @@ use crate::{
     input::FieldError,
     publisher::{UnreadableRow, preview::PreviewError},
     sealed::SealError,
+    webhooks::WebhookError,
 };
 
 impl From<AccessError> for Problem {
@@ -112,6 +113,18 @@ impl From<ShareLinkError> for Problem {
             ShareLinkError::TooMany => Self::new(Code::Conflict, &error),
             ShareLinkError::Domain(error) => error.into(),
             ShareLinkError::Database(source) => Self::database(&source),
+        }
+    }
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        match &error {
+            WebhookError::NotFound | WebhookError::NoSuchDelivery => Self::new(Code::NotFound, &error),
+            WebhookError::NoSuchClient => Self::invalid(vec![FieldError::new("/client_id", &error)]),
+            WebhookError::TooMany | WebhookError::Disabled | WebhookError::Waiting => Self::new(Code::Conflict, &error),
+            WebhookError::Seal(source) => Self::internal(source),
+            WebhookError::Database(source) => Self::database(source),
         }
     }
 }

@@ -33,6 +33,8 @@ pub mod share_links;
 pub mod tenants;
 pub mod tokens;
 pub mod vendors;
+pub mod webhook_deliveries;
+pub mod webhook_endpoints;
 
 use std::sync::Arc;
 
@@ -113,6 +115,15 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(invitations::create_invitation)
             .service(invitations::delete_invitation)
             .service(invitations::resend_invitation)
+            .service(webhook_endpoints::list_webhook_endpoints)
+            .service(webhook_endpoints::create_webhook_endpoint)
+            .service(webhook_endpoints::find_webhook_endpoint)
+            .service(webhook_endpoints::update_webhook_endpoint)
+            .service(webhook_endpoints::delete_webhook_endpoint)
+            .service(webhook_deliveries::test_webhook_endpoint)
+            .service(webhook_deliveries::rotate_webhook_secret)
+            .service(webhook_deliveries::list_webhook_deliveries)
+            .service(webhook_deliveries::replay_webhook_delivery)
             .service(audit_events::list_audit_events)
             .map(|scope| {
                 scope

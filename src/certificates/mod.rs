@@ -20,6 +20,7 @@ mod signing;
 pub mod standing;
 pub mod store;
 pub mod suggestions;
+mod told;
 pub mod turns;
 pub mod wanted;
 

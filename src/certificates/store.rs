@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::turns::Turn;
+use crate::outbox::event::Subject;
 
 /// A certificate ready to be stored.
 pub struct NewCertificate {
@@ -30,8 +31,13 @@ pub async fn lock_holder(db: &mut PgConnection, hostname: &str) -> Result<(), sq
 }
 
 /// Stores what was obtained, if somebody still holds the hostname: it is theirs, and of nobody else who claims it.
-/// In this transaction the holder must be locked, and the turn ours.
-pub async fn put(db: &mut PgConnection, issuer: &str, turn: &Turn, new: &NewCertificate) -> Result<(), sqlx::Error> {
+/// In this transaction the holder must be locked, and the turn ours. Returns whose it is; none for our own hosts.
+pub async fn put(
+    db: &mut PgConnection,
+    issuer: &str,
+    turn: &Turn,
+    new: &NewCertificate,
+) -> Result<Option<Subject>, sqlx::Error> {
     sqlx::query!(
         "with holder as (
               select organisation_id, domain_id from domains
@@ -59,7 +65,19 @@ pub async fn put(db: &mut PgConnection, issuer: &str, turn: &Turn, new: &NewCert
         new.suggestion_due_at,
         turn.own,
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    find_holder(db, &turn.hostname).await
+}
+
+/// Whose domain it is.
+pub async fn find_holder(db: &mut PgConnection, hostname: &str) -> Result<Option<Subject>, sqlx::Error> {
+    sqlx::query_as!(
+        Subject,
+        "select organisation_id, client_id, domain_id, hostname from domains
+          where hostname = $1 and ownership_verified_at is not null",
+        hostname
+    )
+    .fetch_optional(db)
+    .await
 }

@@ -18,6 +18,7 @@ pub mod share_links;
 pub mod standing;
 pub mod status;
 pub mod store;
+pub mod told;
 pub mod warnings;
 
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! One GET, over http or https. Whatever the server does, it ends at the deadline and holds a bounded piece of memory.
+//! One request, over http or https: a GET, or a POST. Whatever the server does, it ends at the deadline and holds a bounded piece of memory.
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -7,10 +7,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, Request, StatusCode,
+    HeaderMap, Method, Request, StatusCode,
     header::{HOST, HeaderName, HeaderValue},
 };
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{body::Body, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -43,6 +43,19 @@ pub struct Get<'a> {
     pub patience: Duration,
     /// Authorities to trust beside the public ones.
     pub roots: &'a [CertificateDer<'static>],
+}
+
+/// What to send. The answer's body is of no great concern: one that is longer is cut.
+pub struct Post<'a> {
+    pub to: Get<'a>,
+    pub body: Bytes,
+}
+
+/// What is asked, either way.
+struct Ask<'a> {
+    get: &'a Get<'a>,
+    /// Of a POST.
+    body: Option<Bytes>,
 }
 
 /// A whole answer, whatever its status.
@@ -81,9 +94,23 @@ impl Outbound {
     /// One GET; a redirect is an answer like any other. The name is looked up once, and its addresses are tried in
     /// order until one takes the connection.
     pub async fn fetch(&self, dns: &Dns, get: Get<'_>) -> Result<Fetched, FetchError> {
-        let patience = get.patience;
+        let ask = Ask { get: &get, body: None };
+        self.ask(dns, ask).await
+    }
+
+    /// One POST; the same holds.
+    pub async fn post(&self, dns: &Dns, post: Post<'_>) -> Result<Fetched, FetchError> {
+        let ask = Ask {
+            get: &post.to,
+            body: Some(post.body),
+        };
+        self.ask(dns, ask).await
+    }
+
+    async fn ask(&self, dns: &Dns, ask: Ask<'_>) -> Result<Fetched, FetchError> {
+        let patience = ask.get.patience;
         let deadline = Instant::now() + patience;
-        tokio::time::timeout_at(deadline, fetch(self, dns, get, deadline))
+        tokio::time::timeout_at(deadline, fetch(self, dns, ask, deadline))
             .await
             .unwrap_or(Err(FetchError::Timeout(patience)))
     }
@@ -95,7 +122,8 @@ impl Outbound {
         let fetched = async {
             let host = get.url.host().ok_or(FetchError::Unfetchable)?;
             let (stream, address) = connect(self, &[address], deadline).await?;
-            exchange_securely(stream, address, (&host, &get)).await
+            let ask = Ask { get: &get, body: None };
+            exchange_securely(stream, address, (&host, &ask)).await
         };
         tokio::time::timeout_at(deadline, fetched)
             .await
@@ -103,7 +131,8 @@ impl Outbound {
     }
 }
 
-async fn fetch(outbound: &Outbound, dns: &Dns, get: Get<'_>, deadline: Instant) -> Result<Fetched, FetchError> {
+async fn fetch(outbound: &Outbound, dns: &Dns, ask: Ask<'_>, deadline: Instant) -> Result<Fetched, FetchError> {
+    let get = ask.get;
     let host = get.url.host().ok_or(FetchError::Unfetchable)?;
     if !matches!(get.url.scheme(), "http" | "https") {
         return Err(FetchError::Unfetchable);
@@ -112,21 +141,21 @@ async fn fetch(outbound: &Outbound, dns: &Dns, get: Get<'_>, deadline: Instant) 
     let addresses = addresses(dns, &host).await?;
     let sockets: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     let (stream, address) = connect(outbound, &sockets, deadline).await?;
-    exchange_securely(stream, address, (&host, &get)).await
+    exchange_securely(stream, address, (&host, &ask)).await
 }
 
 /// With TLS first, if the URL says so.
 async fn exchange_securely(
     stream: TcpStream,
     address: SocketAddr,
-    (host, get): (&Host<&str>, &Get<'_>),
+    (host, ask): (&Host<&str>, &Ask<'_>),
 ) -> Result<Fetched, FetchError> {
-    match get.url.scheme() {
-        "http" => exchange(stream, address, get).await,
+    match ask.get.url.scheme() {
+        "http" => exchange(stream, address, ask).await,
         "https" => {
-            let connector = tls::connector(get.roots).map_err(FetchError::Roots)?;
+            let connector = tls::connector(ask.get.roots).map_err(FetchError::Roots)?;
             let secured = connector.connect(server_name(host)?, stream).await;
-            exchange(secured.map_err(FetchError::Tls)?, address, get).await
+            exchange(secured.map_err(FetchError::Tls)?, address, ask).await
         }
         _ => Err(FetchError::Unfetchable),
     }
@@ -176,24 +205,27 @@ fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, FetchError> {
     }
 }
 
-async fn exchange<S>(stream: S, address: SocketAddr, get: &Get<'_>) -> Result<Fetched, FetchError>
+async fn exchange<S>(stream: S, address: SocketAddr, ask: &Ask<'_>) -> Result<Fetched, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+        .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
         .await
         .map_err(FetchError::Http)?;
-    let request = request(get)?;
+    let request = request(ask)?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(FetchError::Http)?;
         let (head, body) = response.into_parts();
         Ok(Fetched {
             status: head.status,
             headers: head.headers,
-            body: read(body, get.max_body).await?,
+            body: match &ask.body {
+                None => read(body, ask.get.max_body).await?,
+                Some(_) => read_start(body, ask.get.max_body).await?,
+            },
             address,
         })
     };
@@ -208,18 +240,37 @@ where
     }
 }
 
-fn request(get: &Get<'_>) -> Result<Request<Empty<Bytes>>, FetchError> {
+fn request(ask: &Ask<'_>) -> Result<Request<Full<Bytes>>, FetchError> {
+    let get = ask.get;
     let host = match (get.url.host_str(), get.url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (Some(host), None) => host.to_owned(),
         (None, _) => return Err(FetchError::Unfetchable),
     };
     let target = &get.url[url::Position::BeforePath..url::Position::AfterQuery];
-    let mut request = Request::get(target).header(HOST, host);
+    let method = match ask.body {
+        None => Method::GET,
+        Some(_) => Method::POST,
+    };
+    let mut request = Request::builder().method(method).uri(target).header(HOST, host);
     for (name, value) in get.headers {
         request = request.header(name, value);
     }
-    request.body(Empty::new()).map_err(|_| FetchError::Unfetchable)
+    let body = Full::new(ask.body.clone().unwrap_or_default());
+    request.body(body).map_err(|_| FetchError::Unfetchable)
+}
+
+/// As much of it as `max`; the rest is not waited for.
+async fn read_start(mut body: hyper::body::Incoming, max: usize) -> Result<Bytes, FetchError> {
+    let mut start = BytesMut::new();
+    while start.len() < max
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame.map_err(FetchError::Http)?.into_data() {
+            start.extend_from_slice(&data[..data.len().min(max - start.len())]);
+        }
+    }
+    Ok(start.freeze())
 }
 
 async fn read(mut body: hyper::body::Incoming, max: usize) -> Result<Bytes, FetchError> {

@@ -17,7 +17,7 @@ use std::{
 use ipnet::IpNet;
 use tokio::net::TcpStream;
 
-pub use fetch::{FetchError, Fetched, Get};
+pub use fetch::{FetchError, Fetched, Get, Post};
 
 /// Which addresses may be asked. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! What is to be told to somebody outside: a row, written in the transaction that it tells of, and sent after. Each
 //! row is claimed by lease, so that of several nodes one sends it; a mail may arrive twice if that node dies between
-//! sending and noting it, and never not at all.
+//! sending and noting it, and never not at all. Events are handed to `webhooks`, which brings them further.
+pub mod event;
 pub mod store;
 
 use std::{sync::Arc, time::Duration};
@@ -23,6 +24,8 @@ const AT_ONCE: i64 = 10;
 const ATTEMPTS: i32 = 10;
 /// For whoever looks for a mail that did not come, and on a demo server for who reads it there.
 pub const KEPT: TimeDelta = TimeDelta::days(7);
+/// That a certificate was warned of is known for longer than any certificate lasts.
+pub const EVENTS_KEPT: TimeDelta = TimeDelta::days(400);
 
 /// Puts a mail in the outbox.
 pub async fn post(

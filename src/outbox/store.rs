@@ -3,6 +3,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::event::{Kind, Subject};
+
 /// A mail to be sent.
 pub struct Due {
     pub outbox_id: Uuid,
@@ -105,7 +107,62 @@ pub async fn list_mails(db: &mut PgConnection, limit: i64) -> Result<Vec<Kept>, 
     .await
 }
 
+/// An event that nobody has been told of yet.
+pub struct Untold {
+    pub outbox_id: Uuid,
+    pub organisation_id: Option<Uuid>,
+    pub client_id: Option<Uuid>,
+    pub kind: String,
+    pub payload: serde_json::Value,
+    pub created_at: DateTime<Utc>,
+}
+
+pub async fn insert_event(
+    db: &mut PgConnection,
+    kind: Kind,
+    subject: &Subject,
+    data: &serde_json::Value,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into outbox (outbox_id, organisation_id, client_id, kind, payload, created_at)
+         values ($1, $2, $3, $4, $5, $6)",
+        Uuid::now_v7(),
+        subject.organisation_id,
+        subject.client_id,
+        kind.as_str(),
+        data,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The oldest events that are to be handed on; nobody else gets them before the end of the transaction.
+pub async fn lock_untold(db: &mut PgConnection, limit: i64) -> Result<Vec<Untold>, sqlx::Error> {
+    sqlx::query_as!(
+        Untold,
+        "select outbox_id, organisation_id, client_id, kind, payload, created_at
+           from outbox where kind <> 'mail' and sent_at is null
+          order by created_at limit $1
+            for update skip locked",
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
 pub async fn delete_before(db: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!("delete from outbox where created_at < $1 and kind = 'mail'", before);
+    let deleted = sqlx::query!(
+        "delete from outbox where created_at < $1 and (kind = 'mail' or sent_at is not null and once is null)",
+        before
+    );
+    Ok(deleted.execute(db).await?.rows_affected())
+}
+
+/// Also those that are to be told once only.
+pub async fn delete_events_before(db: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!("delete from outbox where created_at < $1 and kind <> 'mail'", before);
     Ok(deleted.execute(db).await?.rows_affected())
 }

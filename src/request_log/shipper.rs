@@ -1,7 +1,7 @@
 //! Carries the spool to Postgres: rows, counts and the spool's position in one transaction, so that
 //! a crash anywhere ships every request exactly once.
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use super::{
     spool::{Position, Spool},
     store,
 };
+use crate::outbox::event;
 
 /// Between two looks at an empty spool.
 const IDLE: Duration = Duration::from_millis(100);
@@ -133,6 +135,7 @@ impl Shipper {
         let count = records.len() as u64;
         let batch = self.batch(records);
         batch.write(&mut tx).await?;
+        tell_first(&mut tx, &batch).await?;
         store::set_position(&mut tx, self.spool.id(), next).await?;
         tx.commit().await?;
         self.shipped.fetch_add(count, Ordering::Relaxed);
@@ -180,6 +183,15 @@ impl Shipper {
     }
 }
 
+/// Says, once a domain, that a device has asked.
+async fn tell_first(db: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+    let now = crate::clock::now();
+    for (subject, at) in store::insert_first(db, &batch.firsts()).await? {
+        event::tell(db, event::Kind::DomainFirstRequest, &subject, json!({ "at": at }), now).await?;
+    }
+    Ok(())
+}
+
 fn request_id(context: &ContextV7, at: i64) -> Uuid {
     let at = time(at);
     let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
@@ -204,6 +216,19 @@ impl Batch {
         }
         store::insert_requests(db, &self.rows).await?;
         store::add_counts(db, &self.counts).await
+    }
+
+    /// When each domain was asked for first.
+    fn firsts(&self) -> BTreeMap<Uuid, DateTime<Utc>> {
+        let mut firsts = BTreeMap::new();
+        for (_, row) in &self.rows {
+            if let Some(owner) = row.owner {
+                let at = time(row.at);
+                let first = firsts.entry(owner.domain_id).or_insert(at);
+                *first = at.min(*first);
+            }
+        }
+        firsts
     }
 
     fn days(&self) -> HashSet<NaiveDate> {

@@ -1,5 +1,8 @@
 //! Every statement on the request log.
-use std::{cmp::Ordering, collections::HashMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -12,7 +15,7 @@ use super::{
     spool::Position,
     totals,
 };
-use crate::accounts::Scope;
+use crate::{accounts::Scope, outbox::event::Subject};
 
 /// Where to go on reading a spool. Locks the row, so that two shippers of one spool can't both ship.
 pub async fn find_position(db: &mut PgConnection, spool_id: Uuid) -> Result<Position, sqlx::Error> {
@@ -160,6 +163,39 @@ pub async fn add_counts(db: &mut PgConnection, counts: &HashMap<CountKey, i64>) 
     .execute(&mut *db)
     .await?;
     totals::store::add(db, &totals::of(counts)).await
+}
+
+/// Notes when domains were asked for first. Returns those of which it was not known: nobody else gets them. In the
+/// order of their ids, so that two nodes that ship for the same can't deadlock.
+pub async fn insert_first(
+    db: &mut PgConnection,
+    firsts: &BTreeMap<Uuid, DateTime<Utc>>,
+) -> Result<Vec<(Subject, DateTime<Utc>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "with new as (
+              insert into first_requests (domain_id, at)
+              select f.domain_id, f.at
+                from unnest($1::uuid[], $2::timestamptz[]) as f (domain_id, at) join domains d using (domain_id)
+               where not exists (select from first_requests r where r.domain_id = f.domain_id)
+               order by f.domain_id
+                  on conflict do nothing
+           returning domain_id, at)
+         select new.at, d.organisation_id, d.client_id, d.domain_id, d.hostname from new join domains d using (domain_id)",
+        &firsts.keys().copied().collect::<Vec<_>>(),
+        &firsts.values().copied().collect::<Vec<_>>(),
+    )
+    .fetch_all(db)
+    .await?;
+    let told = rows.into_iter().map(|row| {
+        let subject = Subject {
+            organisation_id: row.organisation_id,
+            client_id: row.client_id,
+            domain_id: row.domain_id,
+            hostname: row.hostname,
+        };
+        (subject, row.at)
+    });
+    Ok(told.collect())
 }
 
 /// Newest first, those before `before`.

@@ -25,6 +25,7 @@ use crate::{
         probes::Probes,
         standing::Standings,
     },
+    domains::told::Teller,
     entra::Entra,
     hostname::Hostname,
     jobs,
@@ -33,6 +34,11 @@ use crate::{
     passwords::Passwords,
     probe::{Limits, Probe, Trust},
     tasks::Tasks,
+    webhooks::{
+        attempt::{PATIENCE, Sender},
+        courier::Courier,
+        events::Events,
+    },
 };
 
 pub fn api(
@@ -119,13 +125,48 @@ pub fn postman(settings: &Settings, installation: &Installation) -> Result<Optio
     }))
 }
 
+/// Tells other people's programs what happens.
+pub fn courier(
+    settings: &Settings,
+    installation: &Installation,
+    addresses: &Addresses,
+    serving: &Serving,
+) -> Result<Courier> {
+    let Outside { dns, outbound, .. } = Outside::new(settings, serving.issuer.name())?;
+    Ok(Courier {
+        events: Events {
+            pool: installation.postgres.background().clone(),
+            keyring: installation.keyring.clone(),
+            portal_url: names::portal_url(settings, addresses),
+        },
+        sender: Sender {
+            outbound,
+            dns,
+            patience: PATIENCE,
+        },
+    })
+}
+
+/// Who tells whom, in the background.
+pub struct Messengers {
+    pub postman: Option<Postman>,
+    pub courier: Courier,
+}
+
 /// What is done without anybody asking.
-pub fn start(tasks: &mut Tasks, api: &Data<Api>, console: &Data<Console>, postman: Option<Postman>) {
+pub fn start(tasks: &mut Tasks, api: &Data<Api>, console: &Data<Console>, messengers: Messengers) {
+    let Messengers { postman, courier } = messengers;
     let look = jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel());
     tasks.spawn("checks", look);
     if let Some(postman) = postman {
         tasks.spawn("mails", postman.run(tasks.cancel()));
     }
+    let teller = Teller {
+        pool: api.checker.pool.clone(),
+        expected: api.checker.expected.clone(),
+    };
+    tasks.spawn("changes of status", teller.run(tasks.cancel()));
+    tasks.spawn("webhooks", Arc::new(courier).run(tasks.cancel()));
     let forget = jobs::forget_callers(api.clone(), console.clone(), tasks.cancel());
     tasks.spawn("rate limits", forget);
 }

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
+use managing::Messengers;
 pub use names::own;
 use node::{Looks, Member};
 pub use running::Running;
@@ -120,7 +121,10 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
     let api = web::Data::new(api);
     let console = web::Data::new(managing::console(settings, &installation, &api, purpose));
-    let postman = managing::postman(settings, &installation)?;
+    let messengers = Messengers {
+        postman: managing::postman(settings, &installation)?,
+        courier: managing::courier(settings, &installation, &addresses, &serving)?,
+    };
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
     let looks = Looks {
         names: serving.names(),
@@ -167,7 +171,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     issuing::start(&mut tasks, obtainer);
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
-    managing::start(&mut tasks, &api, &console, postman);
+    managing::start(&mut tasks, &api, &console, messengers);
     jobs::start(&mut tasks, Means { pool, rotation });
     let handles = listeners::open(
         sockets,

@@ -54,5 +54,6 @@ mod strictness;
 mod tenancy;
 mod tls;
 mod web_servers;
+mod webhooks;
 mod websites;
 mod wire;

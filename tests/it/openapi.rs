@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::app::{JSON, Msp, TestApp, raw};
 
-const OPERATIONS: usize = 40;
+const OPERATIONS: usize = 49;
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 struct Operation {
@@ -54,6 +54,8 @@ struct Owned {
     link: String,
     member: String,
     invitation: String,
+    webhook: String,
+    delivery: String,
 }
 
 impl Owned {
@@ -65,11 +67,17 @@ impl Owned {
         let link = msp.post("/domains/contoso.com/share-links", json!({})).await;
         let invitation = json!({"email": "new@contoso.com", "role": "viewer"});
         let invitation = msp.post("/invitations", invitation).await;
+        let webhook = json!({"url": "https://hooks.acme.example/", "events": ["certificate.issued"]});
+        let webhook = msp.post("/webhook-endpoints", webhook).await.json();
+        let test = format!("/webhook-endpoints/{}/test", webhook["id"].as_str().unwrap());
+        let delivery = msp.call("POST", &test, None).await;
         let id = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
             member: id(&msp.get("/members").await.json()["data"][0]["id"]),
             invitation: id(&invitation.json()["id"]),
             link: id(&link.json()["id"]),
+            webhook: id(&webhook["id"]),
+            delivery: id(&delivery.json()["id"]),
             client: id(&domain["client_id"]),
             server: id(&domain["policy"]["default"]["server_id"]),
             token: id(&token.json()["id"]),
@@ -84,6 +92,7 @@ impl Owned {
             "tokens" => &[&self.token],
             "members" => &[&self.member],
             "invitations" => &[&self.invitation],
+            "webhook-endpoints" => &[&self.webhook],
             "domains" => &[&self.domain, "contoso.com", "CONTOSO.com."],
             other => panic!("whose id is in /{other}/…?"),
         };
@@ -95,7 +104,10 @@ impl Owned {
                 id.to_owned()
             }
         };
-        let fill = |id: &&str| template.replace("{id}", &own(id)).replace("{domain}", id);
+        let fill = |id: &&str| {
+            let path = template.replace("{id}", &own(id)).replace("{domain}", id);
+            path.replace("{delivery_id}", &self.delivery)
+        };
         ids.iter().map(fill).collect()
     }
 }
@@ -203,7 +215,7 @@ async fn a_stranger_gets_404_before_the_body_is_read_and_changes_nothing(pool: P
             called.insert(operation.name());
         }
     }
-    assert_eq!(called.len(), 21, "{called:?}");
+    assert_eq!(called.len(), 28, "{called:?}");
     assert_eq!(msp.get("/domains").await.text, before);
     for path in [
         format!("/clients/{}", owned.client),
@@ -226,6 +238,8 @@ async fn what_never_existed_answers_as_what_belongs_to_another(pool: PgPool) {
         link: uuid::Uuid::now_v7().to_string(),
         member: uuid::Uuid::now_v7().to_string(),
         invitation: uuid::Uuid::now_v7().to_string(),
+        webhook: uuid::Uuid::now_v7().to_string(),
+        delivery: uuid::Uuid::now_v7().to_string(),
     };
     let stranger = app.msp("Other IT").await;
     for operation in Operation::all().into_iter().filter(Operation::has_id) {
@@ -297,6 +311,7 @@ async fn an_unknown_path_is_404_for_a_caller_and_401_for_nobody(pool: PgPool) {
         format!("/tokens/{id}"),
         format!("/members/{id}"),
         format!("/invitations/{id}"),
+        format!("/webhook-endpoints/{id}"),
     ] {
         msp.get(&path).await;
         msp.delete(&path).await.problem(404, "not_found");

@@ -162,3 +162,14 @@ pub async fn list_memberships(
     .await?;
     Ok(rows.into_iter().map(|row| (row.organisation_id, row.name)).collect())
 }
+
+/// Who is to know when something of the organisation needs somebody.
+pub async fn list_administrators(db: &mut PgConnection, scope: &Scope) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select user_id from memberships
+          where organisation_id = $1 and role in ('owner', 'admin') order by created_at, user_id",
+        scope.organisation_id()
+    )
+    .fetch_all(db)
+    .await
+}

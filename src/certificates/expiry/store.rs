@@ -4,10 +4,13 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::outbox::event::Kind;
+
 /// A certificate that should have been renewed by now.
 pub struct Expiring {
     pub certificate_id: Uuid,
     pub organisation_id: Option<Uuid>,
+    pub client_id: Option<Uuid>,
     pub domain_id: Option<Uuid>,
     pub hostname: String,
     pub not_before: DateTime<Utc>,
@@ -23,12 +26,13 @@ pub async fn list_urgent(
 ) -> Result<Vec<Expiring>, sqlx::Error> {
     sqlx::query_as!(
         Expiring,
-        "select c.certificate_id, c.organisation_id, c.domain_id, c.hostname, c.not_before, c.not_after, l.last_error
+        r#"select c.certificate_id, c.organisation_id, d.client_id as "client_id?", c.domain_id, c.hostname, c.not_before, c.not_after, l.last_error
            from certificates c
+           left join domains d on d.domain_id = c.domain_id
            join certificate_leases l on l.hostname = c.hostname and l.issuer = c.issuer
           where c.issuer = $1 and c.urgent_at <= $2
             and not exists (select from outbox b where b.kind = 'certificate.expiring' and b.once = c.certificate_id::text)
-          order by c.not_after limit 1000",
+          order by c.not_after limit 1000"#,
         issuer,
         now,
     )
@@ -41,15 +45,18 @@ pub async fn insert(db: &mut PgConnection, expiring: &Expiring) -> Result<bool, 
     let payload = json!({
         "domain_id": expiring.domain_id,
         "hostname": expiring.hostname,
+        "client_id": expiring.client_id,
         "not_after": expiring.not_after,
         "last_error": expiring.last_error,
     });
     let inserted = sqlx::query!(
-        "insert into outbox (outbox_id, organisation_id, kind, once, payload)
-         values ($1, $2, 'certificate.expiring', $3, $4)
+        "insert into outbox (outbox_id, organisation_id, client_id, kind, once, payload)
+         values ($1, $2, $3, $4, $5, $6)
              on conflict on constraint outbox_once_key do nothing",
         Uuid::now_v7(),
         expiring.organisation_id,
+        expiring.client_id,
+        Kind::CertificateExpiring.as_str(),
         expiring.certificate_id.to_string(),
         payload,
     )

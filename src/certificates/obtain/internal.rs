@@ -10,6 +10,7 @@ use crate::certificates::{
     internal::InternalCa,
     key_context,
     store::{self, NewCertificate},
+    told,
     turns::{self, Postponed, Turn},
 };
 
@@ -35,7 +36,7 @@ impl Obtainer {
         for (turn, issued) in issued {
             match issued {
                 None => turns::store::forget(&mut tx, &self.eligible.issuer, turn).await?,
-                Some(Ok(issued)) => self.put(&mut tx, turn, issued).await?,
+                Some(Ok(issued)) => self.put(&mut tx, turn, issued, now).await?,
                 Some(Err(error)) => {
                     tracing::warn!(domain.hostname = turn.hostname, %error, "no certificate");
                     let failure = Failure::of_us(&error.to_string(), now);
@@ -46,7 +47,13 @@ impl Obtainer {
         tx.commit().await
     }
 
-    async fn put(&self, db: &mut PgConnection, turn: &Turn, issued: Issued) -> Result<(), sqlx::Error> {
+    async fn put(
+        &self,
+        db: &mut PgConnection,
+        turn: &Turn,
+        issued: Issued,
+        now: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
         let Issued {
             chain,
             key,
@@ -70,7 +77,7 @@ impl Obtainer {
         };
         store::lock_holder(db, &turn.hostname).await?;
         if turns::store::done(db, issuer, turn, renewal::due_at(renews_at, urgent_at)).await? {
-            store::put(db, issuer, turn, &new).await?;
+            told::put(db, issuer, turn, &new, now).await?;
         }
         Ok(())
     }
@@ -87,7 +94,8 @@ impl Obtainer {
             failure,
             attempts: turn.attempts.saturating_add(1),
             is_preflight: false,
+            is_failure: true,
         };
-        turns::store::postpone(db, &self.eligible.issuer, turn, &postponed).await
+        told::postpone(db, &self.eligible.issuer, turn, &postponed, now).await
     }
 }

@@ -203,7 +203,7 @@ impl Attempt<'_> {
         if !turns::store::done(&mut tx, issuer, self.turn, renewal::due_at(renews_at, urgent_at)).await? {
             return Err(Stop::Lost);
         }
-        crate::certificates::store::put(&mut tx, issuer, self.turn, &new).await?;
+        crate::certificates::told::put(&mut tx, issuer, self.turn, &new, now).await?;
         store::finish(&mut tx, obtained.order_id, Outcome::Issued, now).await?;
         challenges::store::withdraw(&mut tx, issuer, hostname).await?;
         tx.commit().await?;

@@ -9,7 +9,8 @@ use crate::certificates::{
         breaker::Admission,
     },
     failure::{self, Culprit, During, Failure},
-    turns::{self, Postponed, Turn},
+    told,
+    turns::{Postponed, Turn},
 };
 
 /// Between two looks at a host of our own that is not ready.
@@ -44,7 +45,9 @@ impl Orders {
             ca.said = postponed.failure.ca.as_ref().map(|ca| format!("{}: {}", ca.kind, ca.detail)),
             "no certificate"
         );
-        turns::store::postpone(&mut *self.pool.acquire().await?, self.issuer(), turn, &postponed).await
+        let mut tx = self.pool.begin().await?;
+        told::postpone(&mut tx, self.issuer(), turn, &postponed, now).await?;
+        tx.commit().await
     }
 
     async fn judge(&self, attempt: &Attempt<'_>, stop: Stop, now: DateTime<Utc>) -> Result<Postponed, sqlx::Error> {
@@ -144,6 +147,7 @@ fn fails(
         failure,
         attempts,
         is_preflight: failed == Failed::PreFlight,
+        is_failure: true,
     }
 }
 
@@ -154,5 +158,6 @@ fn waits(turn: &Turn, failure: Failure, until: DateTime<Utc>) -> Postponed {
         until,
         attempts: turn.attempts,
         is_preflight: false,
+        is_failure: false,
     }
 }

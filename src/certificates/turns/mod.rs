@@ -57,4 +57,6 @@ pub struct Postponed {
     pub attempts: i32,
     /// The CA was not asked.
     pub is_preflight: bool,
+    /// The hostname's own, or ours; not a wait for the CA.
+    pub is_failure: bool,
 }

@@ -224,6 +224,22 @@ pub async fn done(
     Ok(done.rows_affected() == 1)
 }
 
+/// Why it came to nothing last, if it did: the code. `None`: the claim does not count any more.
+pub async fn find_failure(
+    db: &mut PgConnection,
+    issuer: &str,
+    turn: &Turn,
+) -> Result<Option<Option<String>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select failure ->> 'code' from certificate_leases where hostname = $1 and issuer = $2 and epoch = $3 for update",
+        turn.hostname,
+        issuer,
+        turn.epoch,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Notes why it came to nothing, and when it is tried again.
 pub async fn postpone(
     db: &mut PgConnection,

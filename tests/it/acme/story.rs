@@ -428,10 +428,11 @@ async fn a_certificate_that_nobody_renews_is_warned_of_once(pool: PgPool) {
     let mut db = trial.app.pool.acquire().await.unwrap();
     assert_eq!(expiry::warn(&mut db, &issuer, now).await.unwrap(), 1);
     assert_eq!(expiry::warn(&mut db, &issuer, now).await.unwrap(), 0);
-    let row: (String, uuid::Uuid, Value) = sqlx::query_as("select kind, organisation_id, payload from outbox")
-        .fetch_one(&mut *db)
-        .await
-        .unwrap();
+    let row: (String, uuid::Uuid, Value) =
+        sqlx::query_as("select kind, organisation_id, payload from outbox where once is not null")
+            .fetch_one(&mut *db)
+            .await
+            .unwrap();
     assert_eq!(
         (row.0.as_str(), row.1),
         ("certificate.expiring", trial.msp.organisation_id)

@@ -125,6 +125,7 @@ async fn a_node_that_overslept_changes_nothing_any_more(pool: PgPool) {
         until: late,
         attempts: 7,
         is_preflight: true,
+        is_failure: true,
     };
     turns::postpone(&mut db, CA, &overslept, &postponed).await.unwrap();
     turns::forget(&mut db, CA, &overslept).await.unwrap();
