@@ -176,6 +176,7 @@ async fn delete_old_sign_ins(db: &mut PgConnection, now: DateTime<Utc>) -> Resul
     accounts::sessions::store::delete_over(db, now).await?;
     accounts::registrations::store::delete_expired(db, now).await?;
     accounts::password_links::store::delete_expired(db, now).await?;
+    accounts::email_changes::store::delete_expired(db, now).await?;
     accounts::sign_in::store::delete_before(db, now - accounts::sign_in::FORGOTTEN).await?;
     Ok(())
 }

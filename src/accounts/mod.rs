@@ -5,11 +5,14 @@
 mod actor;
 pub mod clients;
 pub mod email;
+pub mod email_changes;
 pub mod organisations;
 pub mod password_links;
 pub mod people;
+pub mod proof;
 pub mod registrations;
 pub mod role;
+pub mod second_factors;
 pub mod secret_text;
 pub mod sessions;
 pub mod sign_in;

@@ -13,6 +13,8 @@ pub mod form;
 mod overview;
 pub mod page;
 mod password;
+mod second_factor;
+mod security;
 mod sent_mails;
 mod sign_in;
 mod sign_up;
@@ -64,6 +66,11 @@ pub fn public_pages(config: &mut web::ServiceConfig) {
             web::post().to(sign_in::submit),
         ))
         .service(form(
+            "/sign-in/second-factor",
+            web::get().to(second_factor::show),
+            web::post().to(second_factor::submit),
+        ))
+        .service(form(
             "/sign-out",
             web::get().to(sign_in::show_sign_out),
             web::post().to(sign_in::sign_out),
@@ -87,6 +94,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("")
             .service(page("/welcome", web::get().to(overview::welcome)))
+            .configure(security::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

@@ -29,6 +29,8 @@ mod process;
 mod registry;
 mod request_log;
 mod requests;
+mod second_factor;
+mod security_page;
 mod served;
 mod setups;
 mod share_links;
