@@ -103,6 +103,16 @@ impl Member {
             false => Err(AccessError::Forbidden(permission)),
         }
     }
+
+    /// To write down what somebody does to their own account: every role may.
+    #[must_use]
+    pub(super) fn own_scope(&self) -> Scope {
+        Scope {
+            organisation_id: self.organisation_id,
+            client_id: self.client_id,
+            by: By::Member { id: self.user_id },
+        }
+    }
 }
 
 /// Who is written down as the author of a change.

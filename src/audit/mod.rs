@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    accounts::{Scope, people, token::ApiToken},
+    accounts::{Member, Scope, people, token::ApiToken},
     sealed::Keyring,
 };
 
@@ -18,6 +18,23 @@ pub struct Event {
     /// The client it concerns, so that one who is limited to a client sees no other's.
     pub client_id: Option<Uuid>,
     pub details: serde_json::Value,
+}
+
+impl Event {
+    /// What a person changes of the own account. Names are personal data: who it was is looked up where it is shown.
+    #[must_use]
+    pub fn of_member(member: &Member, action: &'static str) -> Self {
+        Self {
+            action,
+            subject: Subject {
+                kind: "member",
+                id: member.user_id,
+                name: "member".to_owned(),
+            },
+            client_id: None,
+            details: serde_json::json!({}),
+        }
+    }
 }
 
 /// What was changed, with the name it had.

@@ -31,6 +31,9 @@ pub enum Fault {
     /// With what was typed.
     #[error("nobody is signed in")]
     SignedOut(Vec<(String, String)>),
+    /// Something is to be changed that needs a recent sign-in, by somebody without a password.
+    #[error("the sign-in is too long ago")]
+    StaleSignIn,
     #[error("this role may not do that")]
     Forbidden,
     #[error("the organisation is suspended")]
@@ -169,6 +172,11 @@ impl Fault {
                 "Nothing was changed. Sign in and do it again.".to_owned(),
                 ("/sign-in", "Sign in"),
             ),
+            Self::StaleSignIn => (
+                "Sign in once more",
+                "You signed in a while ago. What lets you in is changed only by somebody who has just signed in.".to_owned(),
+                ("/sign-in?next=%2Fsettings%2Fsecurity", "Sign in again"),
+            ),
             Self::Forbidden => (
                 "Your role does not allow that",
                 "An owner or an admin of your organisation can do it, or give you another role.".to_owned(),
@@ -224,7 +232,7 @@ impl ResponseError for Fault {
             Self::NotAForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::BAD_REQUEST,
-            Self::Forged(_) | Self::Forbidden | Self::Suspended => StatusCode::FORBIDDEN,
+            Self::Forged(_) | Self::StaleSignIn | Self::Forbidden | Self::Suspended => StatusCode::FORBIDDEN,
             Self::SignedOut(_) => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,

@@ -19,6 +19,8 @@ mod password;
 mod registry;
 pub mod plots;
 mod requests;
+mod second_factor;
+mod security;
 mod sent_mails;
 mod settings;
 mod sign_in;
@@ -89,6 +91,11 @@ pub fn public_pages(config: &mut web::ServiceConfig) {
             web::post().to(sign_in::submit),
         ))
         .service(form(
+            "/sign-in/second-factor",
+            web::get().to(second_factor::show),
+            web::post().to(second_factor::submit),
+        ))
+        .service(form(
             "/sign-out",
             web::get().to(sign_in::show_sign_out),
             web::post().to(sign_in::sign_out),
@@ -122,6 +129,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
             .configure(operator::pages)
             .configure(registry::pages)
             .configure(requests::pages)
+            .configure(security::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

@@ -1,6 +1,8 @@
 //! Signing in and out.
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::{
     Console,
@@ -13,7 +15,7 @@ use super::{
 use crate::accounts::{
     Operator,
     email::Email,
-    people,
+    people, second_factors,
     sessions::{self, Stage},
     sign_in::{SignInError, with_password},
 };
@@ -42,6 +44,8 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>) -> HttpResp
         Some("left") => Some("You have left the organisation, and are signed out."),
         Some("deleted") => Some("The organisation is deleted, and you are signed out."),
         Some("signed-out") => Some("You are signed out."),
+        Some("signed-out-everywhere") => Some("You are signed out everywhere."),
+        Some("late") => Some("That took a while. Start again with your password."),
         _ => None,
     };
     let mut response = page::show(&SignInPage {
@@ -95,21 +99,69 @@ pub async fn submit(
         Err(SignInError::Organisation(error)) => return Err(error.into()),
         Err(SignInError::Database(error)) => return Err(error.into()),
     };
-    let mut tx = console.pool.begin().await?;
-    let memberships = people::store::list_memberships(&mut tx, Operator::signing_in(), user_id).await?;
-    let Some((organisation_id, _)) = memberships.into_iter().next() else {
-        form.complain(
-            "",
-            "You are no member of any organisation any more. Ask for an invitation.",
-        );
-        return refuse(form);
+    let arrival = Arrival {
+        user_id,
+        organisation_id: None,
+        shown: Shown::Password,
+        next: next(form.value("next")),
     };
-    end_session(&request, &mut tx).await?;
-    let session = sessions::begin(&mut tx, (user_id, organisation_id), &origin, Stage::SignedIn, now).await?;
+    match admit(&request, &console, &arrival, now).await? {
+        Some(response) => Ok(response),
+        None => {
+            form.complain("", NO_MEMBER);
+            refuse(form)
+        }
+    }
+}
+
+pub(super) const NO_MEMBER: &str = "You are no member of any organisation any more. Ask for an invitation.";
+
+/// What somebody has shown at the door.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Password,
+}
+
+/// Somebody who has shown who it is.
+pub(super) struct Arrival<'a> {
+    pub user_id: Uuid,
+    /// `None`: the first of the person's own.
+    pub organisation_id: Option<Uuid>,
+    pub shown: Shown,
+    /// A path of ours.
+    pub next: &'a str,
+}
+
+/// Signs somebody in, or asks for the second factor. `None`: this person is no member of any organisation.
+pub(super) async fn admit(
+    request: &HttpRequest,
+    console: &Console,
+    arrival: &Arrival<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<HttpResponse>, Fault> {
+    let (operator, user_id) = (Operator::signing_in(), arrival.user_id);
+    let mut tx = console.pool.begin().await?;
+    let memberships = people::store::list_memberships(&mut tx, operator, user_id).await?;
+    let is_wanted = |id: Uuid| arrival.organisation_id.is_none_or(|wanted| wanted == id);
+    let Some((organisation_id, _)) = memberships.into_iter().find(|(id, _)| is_wanted(*id)) else {
+        return Ok(None);
+    };
+    let stage = match arrival.shown {
+        Shown::Password => second_factors::stage(&mut tx, operator, user_id).await?,
+    };
+    end_session(request, &mut tx).await?;
+    let origin = origin(request, &console.trusted_proxies);
+    let session = sessions::begin(&mut tx, (user_id, organisation_id), &origin, stage, now).await?;
     tx.commit().await?;
-    let mut response = page::go_to(next(form.value("next")));
-    browser.sign_in(&mut response, &session);
-    Ok(response)
+    let mut response = match stage {
+        Stage::SignedIn => page::go_to(arrival.next),
+        Stage::SecondFactorDue => {
+            let next: String = url::form_urlencoded::byte_serialize(arrival.next.as_bytes()).collect();
+            page::go_to(&format!("/sign-in/second-factor?next={next}"))
+        }
+    };
+    Browser::of(request).sign_in(&mut response, &session);
+    Ok(Some(response))
 }
 
 /// The session that this browser had is no more.

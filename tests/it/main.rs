@@ -42,6 +42,8 @@ mod registry;
 mod request_log;
 mod request_pages;
 mod requests;
+mod second_factor;
+mod security_page;
 mod served;
 mod settings_pages;
 mod setups;

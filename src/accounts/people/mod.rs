@@ -6,8 +6,11 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Operator, Scope, email::Email, organisations::OrganisationError};
-use crate::sealed::{Keyring, SealError};
+use super::{Member, Operator, Scope, email::Email, organisations::OrganisationError, password_links, sessions};
+use crate::{
+    audit,
+    sealed::{Keyring, SealError},
+};
 
 /// Somebody, as others see them. Has no `Debug`.
 pub struct Person {
@@ -83,6 +86,24 @@ pub async fn names(
         (person.user_id, name)
     });
     Ok(called.collect())
+}
+
+/// Changes the name of whoever is signed in.
+pub async fn rename(db: &mut PgConnection, keyring: &Keyring, member: &Member, name: &str) -> Result<(), sqlx::Error> {
+    let sealed = keyring.seal(&name_context(member.user_id), name.as_bytes());
+    store::update_name(db, member, &sealed).await?;
+    let event = audit::Event::of_member(member, "member.renamed");
+    audit::record(db, &member.own_scope(), event).await
+}
+
+/// Changes the password of whoever is signed in: every other browser is signed out, and links that were sent are over.
+pub async fn change_password(db: &mut PgConnection, member: &Member, password_hash: &str) -> Result<(), sqlx::Error> {
+    let operator = Operator::signing_in();
+    store::update_password(db, operator, member.user_id, password_hash).await?;
+    password_links::store::delete_all(db, member.user_id).await?;
+    sessions::store::delete_all(db, operator, member.user_id, Some(member.session_id)).await?;
+    let event = audit::Event::of_member(member, "member.password_changed");
+    audit::record(db, &member.own_scope(), event).await
 }
 
 /// What only the sealed row knows.

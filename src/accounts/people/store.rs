@@ -3,7 +3,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::SealedPerson;
-use crate::accounts::{Operator, Scope, organisations::OrganisationError, role::Role};
+use crate::accounts::{Member, Operator, Scope, organisations::OrganisationError, role::Role};
 
 /// A person who is to be.
 pub struct NewUser<'a> {
@@ -172,4 +172,40 @@ pub async fn list_administrators(db: &mut PgConnection, scope: &Scope) -> Result
     )
     .fetch_all(db)
     .await
+}
+pub async fn has_password(db: &mut PgConnection, member: &Member) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select password_hash is not null as "has_password!" from users where user_id = $1"#,
+        member.user_id
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub async fn update_name(db: &mut PgConnection, member: &Member, name_sealed: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set name_sealed = $2 where user_id = $1",
+        member.user_id,
+        name_sealed
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn update_email(
+    db: &mut PgConnection,
+    member: &Member,
+    email_sealed: &[u8],
+    email_digest: &[u8],
+) -> Result<(), OrganisationError> {
+    sqlx::query!(
+        "update users set email_sealed = $2, email_digest = $3 where user_id = $1",
+        member.user_id,
+        email_sealed,
+        email_digest
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

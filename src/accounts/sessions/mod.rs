@@ -7,11 +7,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Member, Operator, secret_text::SecretText};
+use crate::audit;
 
 /// Without use.
 pub const IDLE: TimeDelta = TimeDelta::hours(12);
 /// In any case.
 pub const LIFETIME: TimeDelta = TimeDelta::days(7);
+/// To find the phone and type the code.
+const SECOND_FACTOR_WITHIN: TimeDelta = TimeDelta::minutes(15);
 
 /// Where somebody signs in from, as far as it is kept.
 #[derive(Clone, Debug, Default)]
@@ -50,12 +53,16 @@ pub async fn begin(
     now: DateTime<Utc>,
 ) -> Result<SecretText, sqlx::Error> {
     let secret = SecretText::random();
+    let lifetime = match stage {
+        Stage::SignedIn => LIFETIME,
+        Stage::SecondFactorDue => SECOND_FACTOR_WITHIN,
+    };
     let new = store::NewSession {
         session_id: Uuid::now_v7(),
         user_id,
         organisation_id,
         token_digest: secret.digest(),
-        expires_at: now + LIFETIME,
+        expires_at: now + lifetime,
         authenticated_at: (stage == Stage::SignedIn).then_some(now),
         origin,
     };
@@ -73,4 +80,29 @@ pub async fn switch(
     let secret = SecretText::random();
     let is_switched = store::switch(db, member, organisation_id, &secret.digest()).await?;
     Ok(is_switched.then_some(secret))
+}
+
+/// Gives a session another secret: whoever has learned the one before has nothing.
+pub async fn renew(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<SecretText, sqlx::Error> {
+    let secret = SecretText::random();
+    store::set_secret(db, member, &secret.digest(), now).await?;
+    Ok(secret)
+}
+
+/// Signs one of a person's own browsers out.
+pub async fn end(db: &mut PgConnection, member: &Member, session_id: Uuid) -> Result<(), sqlx::Error> {
+    if store::delete(db, member, session_id).await? {
+        record(db, member, "member.session_ended").await?;
+    }
+    Ok(())
+}
+
+/// Signs a person out everywhere; `but` stays.
+pub async fn end_all(db: &mut PgConnection, member: &Member, but: Option<Uuid>) -> Result<(), sqlx::Error> {
+    store::delete_all(db, Operator::signing_in(), member.user_id, but).await?;
+    record(db, member, "member.sessions_ended").await
+}
+
+async fn record(db: &mut PgConnection, member: &Member, action: &'static str) -> Result<(), sqlx::Error> {
+    audit::record(db, &member.own_scope(), audit::Event::of_member(member, action)).await
 }

@@ -128,6 +128,48 @@ pub async fn switch(
     Ok(switched.rows_affected() == 1)
 }
 
+/// When the person has shown last who it is.
+pub async fn find_authenticated_at(
+    db: &mut PgConnection,
+    member: &Member,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    let at = sqlx::query_scalar!(
+        "select authenticated_at from sessions where session_id = $1",
+        member.session_id
+    );
+    Ok(at.fetch_optional(db).await?.flatten())
+}
+
+/// Notes that somebody who is signed in has shown again who it is.
+pub async fn set_authenticated(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sessions set authenticated_at = $2 where session_id = $1 and authenticated_at is not null",
+        member.session_id,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn set_secret(
+    db: &mut PgConnection,
+    member: &Member,
+    token_digest: &[u8],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sessions set token_digest = $2, authenticated_at = $3
+          where session_id = $1 and authenticated_at is not null",
+        member.session_id,
+        token_digest,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 pub async fn delete(db: &mut PgConnection, member: &Member, session_id: Uuid) -> Result<bool, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from sessions where user_id = $1 and session_id = $2",
@@ -162,7 +204,7 @@ pub async fn list(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) ->
         Session,
         "select s.session_id, o.name as organisation, s.created_at, s.seen_at, s.browser, s.network
            from sessions s join organisations o using (organisation_id)
-          where s.user_id = $1 and s.expires_at > $2 and s.seen_at > $3
+          where s.user_id = $1 and s.expires_at > $2 and s.seen_at > $3 and s.authenticated_at is not null
           order by s.session_id desc limit 100",
         member.user_id,
         now,

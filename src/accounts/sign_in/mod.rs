@@ -53,7 +53,7 @@ pub async fn with_password(
     let digest = email.digest(&mut db, keyring).await?;
     let known = people::store::find_credentials(&mut db, Operator::signing_in(), &digest).await?;
     // Counted before it is compared: many at once must not all be the first.
-    count(&mut db, &digest, now).await?;
+    take_attempt(&mut db, &digest, now).await?;
     drop(db);
     let stored = known.as_ref().and_then(|known| known.password_hash.as_deref());
     let is_right = passwords.is_right(password, stored).await?;
@@ -64,8 +64,9 @@ pub async fn with_password(
     Ok(known.user_id)
 }
 
-async fn count(db: &mut PgConnection, digest: &[u8], now: DateTime<Utc>) -> Result<(), SignInError> {
-    if let Some(failures) = store::find(db, digest).await?
+/// Counts an attempt for whatever `key` is the digest of, or refuses it.
+pub(super) async fn take_attempt(db: &mut PgConnection, key: &[u8], now: DateTime<Utc>) -> Result<(), SignInError> {
+    if let Some(failures) = store::find(db, key).await?
         && now - failures.last_at < FORGOTTEN
     {
         let until = next_attempt(failures.failures, failures.last_at);
@@ -73,7 +74,7 @@ async fn count(db: &mut PgConnection, digest: &[u8], now: DateTime<Utc>) -> Resu
             return Err(SignInError::TooMany(until - now));
         }
     }
-    store::count(db, digest, now, now - FORGOTTEN).await?;
+    store::count(db, key, now, now - FORGOTTEN).await?;
     Ok(())
 }
 

@@ -1,0 +1,50 @@
+//! Before somebody changes what lets them in, they show again who they are: whoever finds a browser left open must not
+//! lock its owner out.
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, PgPool};
+
+use super::{
+    Member, people, sessions,
+    sign_in::{self, SignInError},
+};
+use crate::{passwords::Passwords, sealed::Keyring};
+
+/// So long after signing in nothing more is asked for.
+const RECENT: TimeDelta = TimeDelta::minutes(10);
+
+/// What somebody has to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Nothing,
+    Password,
+    /// There is no password: signing in once more, whichever way, is the proof.
+    SignIn,
+}
+
+pub async fn wanted(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<Wanted, sqlx::Error> {
+    let at = sessions::store::find_authenticated_at(db, member).await?;
+    if at.is_some_and(|at| now - at <= RECENT) {
+        return Ok(Wanted::Nothing);
+    }
+    match people::store::has_password(db, member).await? {
+        true => Ok(Wanted::Password),
+        false => Ok(Wanted::SignIn),
+    }
+}
+
+/// Compares the password, with the same patience as at the sign-in, and notes that it was right.
+pub async fn with_password(
+    (pool, keyring, passwords): (&PgPool, &Keyring, &Passwords),
+    member: &Member,
+    password: String,
+    now: DateTime<Utc>,
+) -> Result<(), SignInError> {
+    let person = people::find(&mut *pool.acquire().await?, keyring, member.user_id).await?;
+    let person = person.ok_or(SignInError::Wrong)?;
+    let user_id = sign_in::with_password(pool, keyring, passwords, (&person.email, password), now).await?;
+    if user_id != member.user_id {
+        return Err(SignInError::Wrong);
+    }
+    sessions::store::set_authenticated(&mut *pool.acquire().await?, member, now).await?;
+    Ok(())
+}

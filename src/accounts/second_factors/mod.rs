@@ -1,0 +1,197 @@
+//! The second factor: after the password, a code that a program on the person's phone shows, or one of ten recovery
+//! codes. Each is taken once. Whoever guesses waits longer each time, as with passwords.
+mod code;
+pub mod store;
+pub mod totp;
+
+use aws_lc_rs::digest;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+pub use code::{Code, RecoveryCode};
+use totp::TotpSecret;
+
+use super::{
+    Member, Operator,
+    sessions::Stage,
+    sign_in::{self, SignInError},
+};
+use crate::{
+    audit,
+    sealed::{Keyring, SealError},
+};
+
+const RECOVERY_CODES: usize = 10;
+
+/// How far somebody is with it.
+pub enum State {
+    Off,
+    /// The program is to be shown this; nothing is asked for yet.
+    Begun(TotpSecret),
+    On {
+        since: DateTime<Utc>,
+        recovery_codes: i64,
+    },
+}
+
+/// What was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Shown,
+    Recovery,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SecondFactorError {
+    #[error("this code is wrong, or was used before")]
+    Wrong,
+    #[error("a second factor is on already")]
+    IsOn,
+    #[error("no second factor is on")]
+    IsOff,
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error("the second factors could not be read or written")]
+    Database(#[from] sqlx::Error),
+}
+
+/// How far somebody has come whose password was right. Every door asks this before it opens a session.
+pub async fn stage(db: &mut PgConnection, operator: Operator, user_id: Uuid) -> Result<Stage, sqlx::Error> {
+    match store::is_on(db, operator, user_id).await? {
+        true => Ok(Stage::SecondFactorDue),
+        false => Ok(Stage::SignedIn),
+    }
+}
+
+pub async fn state(db: &mut PgConnection, keyring: &Keyring, member: &Member) -> Result<State, SecondFactorError> {
+    let Some(found) = store::find(db, member).await? else {
+        return Ok(State::Off);
+    };
+    match found.confirmed_at {
+        None => Ok(State::Begun(open(keyring, member, &found)?)),
+        Some(since) => Ok(State::On {
+            since,
+            recovery_codes: store::count_recovery_codes(db, member).await?,
+        }),
+    }
+}
+
+/// Makes a secret for the program to be shown. One that was begun before is forgotten.
+pub async fn begin(
+    db: &mut PgConnection,
+    keyring: &Keyring,
+    member: &Member,
+    now: DateTime<Utc>,
+) -> Result<(), SecondFactorError> {
+    let secret = TotpSecret::random();
+    let sealed = keyring.seal(&context(member.user_id), secret.as_bytes());
+    match store::insert(db, member, &sealed, now).await? {
+        true => Ok(()),
+        false => Err(SecondFactorError::IsOn),
+    }
+}
+
+/// Counts an attempt before it is looked at. Belongs in no transaction: it counts when all else is undone.
+pub async fn take_attempt(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<(), SignInError> {
+    sign_in::take_attempt(db, &attempts_of(member), now).await
+}
+
+/// From now on it is asked for. Returns the recovery codes, which are known this once.
+pub async fn confirm(
+    db: &mut PgConnection,
+    keyring: &Keyring,
+    member: &Member,
+    code: &Code,
+    now: DateTime<Utc>,
+) -> Result<Vec<RecoveryCode>, SecondFactorError> {
+    let found = store::find(db, member).await?.ok_or(SecondFactorError::IsOff)?;
+    if found.confirmed_at.is_some() {
+        return Err(SecondFactorError::IsOn);
+    }
+    let Code::Shown(code) = code else {
+        return Err(SecondFactorError::Wrong);
+    };
+    let step = open(keyring, member, &found)?.step_of(*code, found.last_step, now);
+    let step = step.ok_or(SecondFactorError::Wrong)?;
+    if !store::confirm(db, member, step, now).await? {
+        return Err(SecondFactorError::IsOn);
+    }
+    sign_in::store::delete(db, &attempts_of(member)).await?;
+    record(db, member, "member.second_factor_turned_on").await?;
+    new_recovery_codes(db, member).await
+}
+
+/// Takes a code, this once.
+pub async fn take(
+    db: &mut PgConnection,
+    keyring: &Keyring,
+    member: &Member,
+    code: &Code,
+    now: DateTime<Utc>,
+) -> Result<Taken, SecondFactorError> {
+    let found = store::find(db, member).await?;
+    let found = found.filter(|found| found.confirmed_at.is_some());
+    let found = found.ok_or(SecondFactorError::IsOff)?;
+    let taken = match code {
+        Code::Shown(code) => {
+            let step = open(keyring, member, &found)?.step_of(*code, found.last_step, now);
+            let step = step.ok_or(SecondFactorError::Wrong)?;
+            // Of two that arrive together one is first.
+            store::take_step(db, member, step).await?.then_some(Taken::Shown)
+        }
+        Code::Recovery(digest) => store::take_recovery_code(db, member, digest)
+            .await?
+            .then_some(Taken::Recovery),
+    };
+    let taken = taken.ok_or(SecondFactorError::Wrong)?;
+    sign_in::store::delete(db, &attempts_of(member)).await?;
+    if taken == Taken::Recovery {
+        record(db, member, "member.recovery_code_used").await?;
+    }
+    Ok(taken)
+}
+
+/// Others instead of those that are left.
+pub async fn renew_recovery_codes(
+    db: &mut PgConnection,
+    member: &Member,
+) -> Result<Vec<RecoveryCode>, SecondFactorError> {
+    record(db, member, "member.recovery_codes_renewed").await?;
+    new_recovery_codes(db, member).await
+}
+
+/// A code must have been taken in the same transaction.
+pub async fn turn_off(db: &mut PgConnection, member: &Member) -> Result<(), SecondFactorError> {
+    store::delete(db, member).await?;
+    record(db, member, "member.second_factor_turned_off").await?;
+    Ok(())
+}
+
+async fn new_recovery_codes(db: &mut PgConnection, member: &Member) -> Result<Vec<RecoveryCode>, SecondFactorError> {
+    let codes: Vec<_> = (0..RECOVERY_CODES).map(|_| RecoveryCode::random()).collect();
+    let digests: Vec<_> = codes.iter().map(RecoveryCode::digest).collect();
+    store::replace_recovery_codes(db, member, &digests).await?;
+    Ok(codes)
+}
+
+fn open(keyring: &Keyring, member: &Member, found: &store::Found) -> Result<TotpSecret, SealError> {
+    let secret = keyring.open(&context(member.user_id), &found.secret_sealed)?;
+    TotpSecret::opened(&secret).ok_or(SealError::Malformed)
+}
+
+async fn record(db: &mut PgConnection, member: &Member, action: &'static str) -> Result<(), sqlx::Error> {
+    audit::record(db, &member.own_scope(), audit::Event::of_member(member, action)).await
+}
+
+/// What attempts are counted by, among those of addresses.
+fn attempts_of(member: &Member) -> Vec<u8> {
+    let text = format!("second_factors:{}", member.user_id);
+    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
+}
+
+/// What a sealed secret is bound to.
+#[must_use]
+pub fn context(user_id: Uuid) -> String {
+    format!("second_factors.secret:{user_id}")
+}

@@ -1,0 +1,119 @@
+//! Every statement on `second_factors` and `recovery_codes`.
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::accounts::{Member, Operator};
+
+pub(super) struct Found {
+    pub secret_sealed: Vec<u8>,
+    pub confirmed_at: Option<DateTime<Utc>>,
+    pub last_step: i64,
+}
+
+pub async fn is_on(db: &mut PgConnection, _: Operator, user_id: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from second_factors where user_id = $1 and confirmed_at is not null) as "is_on!""#,
+        user_id
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub(super) async fn find(db: &mut PgConnection, member: &Member) -> Result<Option<Found>, sqlx::Error> {
+    sqlx::query_as!(
+        Found,
+        "select secret_sealed, confirmed_at, last_step from second_factors where user_id = $1",
+        member.user_id
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// False: one is on.
+pub async fn insert(
+    db: &mut PgConnection,
+    member: &Member,
+    secret_sealed: &[u8],
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let begun = sqlx::query!(
+        "insert into second_factors as f (user_id, secret_sealed, created_at) values ($1, $2, $3)
+             on conflict (user_id) do update set secret_sealed = $2, created_at = $3, last_step = -1
+          where f.confirmed_at is null",
+        member.user_id,
+        secret_sealed,
+        now
+    );
+    Ok(begun.execute(db).await?.rows_affected() == 1)
+}
+
+/// False: somebody was quicker.
+pub async fn confirm(
+    db: &mut PgConnection,
+    member: &Member,
+    step: i64,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let confirmed = sqlx::query!(
+        "update second_factors set confirmed_at = $2, last_step = $3 where user_id = $1 and confirmed_at is null",
+        member.user_id,
+        now,
+        step
+    );
+    Ok(confirmed.execute(db).await?.rows_affected() == 1)
+}
+
+/// False: this step, or a later one, was taken.
+pub async fn take_step(db: &mut PgConnection, member: &Member, step: i64) -> Result<bool, sqlx::Error> {
+    let taken = sqlx::query!(
+        "update second_factors set last_step = $2 where user_id = $1 and last_step < $2",
+        member.user_id,
+        step
+    );
+    Ok(taken.execute(db).await?.rows_affected() == 1)
+}
+
+pub async fn delete(db: &mut PgConnection, member: &Member) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from second_factors where user_id = $1", member.user_id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+pub async fn count_recovery_codes(db: &mut PgConnection, member: &Member) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from recovery_codes where user_id = $1"#,
+        member.user_id
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// False: there is none such.
+pub async fn take_recovery_code(db: &mut PgConnection, member: &Member, digest: &[u8]) -> Result<bool, sqlx::Error> {
+    let taken = sqlx::query!(
+        "delete from recovery_codes where user_id = $1 and code_digest = $2",
+        member.user_id,
+        digest
+    );
+    Ok(taken.execute(db).await?.rows_affected() == 1)
+}
+
+pub async fn replace_recovery_codes(
+    db: &mut PgConnection,
+    member: &Member,
+    digests: &[Vec<u8>],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from recovery_codes where user_id = $1", member.user_id)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query!(
+        "insert into recovery_codes (user_id, code_digest) select $1, unnest($2::bytea[])",
+        member.user_id,
+        digests
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! After the right password, where a second factor is on: the code.
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use sqlx::PgConnection;
+
+use super::{
+    Console,
+    attempts::origin,
+    browser::Browser,
+    fault::Fault,
+    form::{self, Form, next},
+    page::{self, Frame},
+    security::{failed_attempt, tell},
+};
+use crate::accounts::{
+    Member,
+    second_factors::{self, Code, SecondFactorError, Taken},
+    sessions::{self, Stage},
+};
+
+#[derive(Template)]
+#[template(path = "second_factor.html")]
+struct SecondFactorPage {
+    frame: Frame,
+    form: Form,
+}
+
+/// How far the browser's person has come.
+enum Standing {
+    Nobody,
+    PasswordShown(Member),
+    SignedIn,
+}
+
+async fn standing(request: &HttpRequest, db: &mut PgConnection) -> Result<Standing, Fault> {
+    let Some(secret) = Browser::session(request) else {
+        return Ok(Standing::Nobody);
+    };
+    let found = sessions::store::find(db, &secret, crate::clock::now()).await?;
+    Ok(match found {
+        None => Standing::Nobody,
+        Some(found) if found.is_authenticated => Standing::SignedIn,
+        Some(found) => Standing::PasswordShown(found.member),
+    })
+}
+
+/// `GET /sign-in/second-factor`
+pub async fn show(request: HttpRequest, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
+    let wanted = page::query(&request, "next").unwrap_or_default();
+    let standing = standing(&request, &mut *console.pool.acquire().await?).await?;
+    Ok(match standing {
+        Standing::Nobody => page::go_to("/sign-in"),
+        Standing::SignedIn => page::go_to(next(&wanted)),
+        Standing::PasswordShown(_) => page::show(&SecondFactorPage {
+            frame: Frame::visitor(&Browser::of(&request)),
+            form: Form::of(&[("next", next(&wanted))]),
+        }),
+    })
+}
+
+/// `POST /sign-in/second-factor`: `code`, `next`.
+pub async fn submit(
+    request: HttpRequest,
+    console: web::Data<Console>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Fault> {
+    let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    let (browser, origin, now) = (
+        Browser::of(&request),
+        origin(&request, &console.trusted_proxies),
+        crate::clock::now(),
+    );
+    console.attempts.take(&origin)?;
+    let mut db = console.pool.acquire().await?;
+    let member = match standing(&request, &mut db).await? {
+        // The page was open for too long.
+        Standing::Nobody => return Ok(page::go_to("/sign-in?done=late")),
+        Standing::SignedIn => return Ok(page::go_to(next(form.value("next")))),
+        Standing::PasswordShown(member) => member,
+    };
+    let refuse = |form| {
+        Ok(page::refuse(&SecondFactorPage {
+            frame: Frame::visitor(&browser),
+            form,
+        }))
+    };
+    let Some(code) = form.parse("code", Code::parse) else {
+        return refuse(form);
+    };
+    if let Err(error) = second_factors::take_attempt(&mut db, &member, now).await {
+        form.complain("code", failed_attempt(error, "is wrong")?);
+        return refuse(form);
+    }
+    drop(db);
+    let mut tx = console.pool.begin().await?;
+    match second_factors::take(&mut tx, &console.keyring, &member, &code, now).await {
+        Ok(Taken::Shown) => {}
+        Ok(Taken::Recovery) => {
+            let what = (
+                "A recovery code was used",
+                "Somebody has signed in to your Signpost account with one of its recovery codes. It does not work again.",
+            );
+            tell(&mut tx, &console, &member, what, now).await?;
+        }
+        Err(SecondFactorError::Wrong) => {
+            drop(tx);
+            form.complain("code", "is wrong, or was used before: wait for the next one");
+            return refuse(form);
+        }
+        // It was turned off elsewhere since.
+        Err(SecondFactorError::IsOff) => return Ok(page::go_to("/sign-in")),
+        Err(error) => return Err(error.into()),
+    }
+    sessions::store::delete(&mut tx, &member, member.session_id).await?;
+    let whose = (member.user_id, member.organisation_id);
+    let session = sessions::begin(&mut tx, whose, &origin, Stage::SignedIn, now).await?;
+    tx.commit().await?;
+    let mut response = page::go_to(next(form.value("next")));
+    browser.sign_in(&mut response, &session);
+    Ok(response)
+}

@@ -1,0 +1,334 @@
+//! A code after the password.
+use aws_lc_rs::hmac;
+use sqlx::PgPool;
+
+use super::{
+    app::{Answer, TestApp},
+    people::{PASSWORD, Person, csrf_in, leads_to, link},
+};
+
+const EMAIL: &str = "ada@msp.example";
+const PAGE: &str = "/settings/security/second-factor";
+
+/// A program for codes, made from the RFCs and not from ours.
+struct Phone(Vec<u8>);
+
+impl Phone {
+    /// Reads the key that a page shows.
+    fn shown(page: &str) -> Self {
+        let key = page
+            .split("class=\"key\">")
+            .nth(1)
+            .expect("a key")
+            .split('<')
+            .next()
+            .unwrap();
+        let mut bits = Vec::new();
+        for letter in key.bytes().filter(|byte| *byte != b' ') {
+            let value = match letter {
+                b'A'..=b'Z' => letter - b'A',
+                _ => letter - b'2' + 26,
+            };
+            bits.extend((0..5).rev().map(|at| value >> at & 1));
+        }
+        Self(
+            bits.chunks(8)
+                .map(|byte| byte.iter().fold(0, |all, bit| all << 1 | bit))
+                .collect(),
+        )
+    }
+
+    /// The code of now, or so many half minutes later.
+    fn code(&self, later: i64) -> String {
+        let step = signpost::clock::now().timestamp() / 30 + later;
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.0);
+        let tag = hmac::sign(&key, &step.to_be_bytes());
+        let at = usize::from(tag.as_ref()[19] & 15);
+        let word: [u8; 4] = tag.as_ref()[at..at + 4].try_into().unwrap();
+        format!("{:06}", (u32::from_be_bytes(word) & 0x7fff_ffff) % 1_000_000)
+    }
+}
+
+fn recovery_codes(page: &Answer) -> Vec<String> {
+    let codes = page.text.split("<li><code>").skip(1);
+    codes.map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
+}
+
+/// Turns it on; the phone, and the recovery codes.
+async fn turn_on(person: &Person) -> (Phone, Vec<String>) {
+    assert_eq!(leads_to(&person.submit(PAGE, &[("do", "begin")]).await), PAGE);
+    let phone = Phone::shown(&person.get(PAGE).await.text);
+    let on = person
+        .submit(PAGE, &[("do", "confirm"), ("code", &phone.code(0))])
+        .await;
+    assert_eq!(on.status, 200, "{}", on.text);
+    (phone, recovery_codes(&on))
+}
+
+/// Forgets which half minute was used last.
+async fn wait_for_the_next(pool: &PgPool) {
+    for statement in [
+        "update second_factors set last_step = -1",
+        "delete from sign_in_failures",
+    ] {
+        sqlx::query(statement).execute(pool).await.unwrap();
+    }
+}
+
+async fn show_code(person: &Person, code: &str) -> Answer {
+    let page = "/sign-in/second-factor";
+    person
+        .submit_to(page, page, &[("code", code), ("next", "/welcome")])
+        .await
+}
+
+#[sqlx::test]
+async fn with_a_second_factor_the_password_alone_lets_nobody_in(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let owner = app.owner("Acme IT", EMAIL).await;
+    let elsewhere = app.person();
+    elsewhere.sign_in(EMAIL, PASSWORD).await;
+    owner.submit(PAGE, &[("do", "begin")]).await;
+    assert_eq!(
+        leads_to(&app.person().sign_in(EMAIL, PASSWORD).await),
+        "/",
+        "begun is not on"
+    );
+    let page = owner.get(PAGE).await.text;
+    assert!(page.contains("<svg class=\"qr\"") && page.contains("<path d=\"M"));
+    let wrong = owner.submit(PAGE, &[("do", "confirm"), ("code", "000000")]).await;
+    assert!(
+        wrong.status == 422 && wrong.text.contains("Code is wrong"),
+        "{}",
+        wrong.text
+    );
+    let phone = Phone::shown(&owner.get(PAGE).await.text);
+    let on = owner
+        .submit(PAGE, &[("do", "confirm"), ("code", &phone.code(-1))])
+        .await;
+    assert!(on.status == 200 && recovery_codes(&on).len() == 10, "{}", on.text);
+    assert!(
+        !owner.get(PAGE).await.text.contains("class=\"key\""),
+        "the key is shown no more"
+    );
+    assert_eq!(elsewhere.get("/welcome").await.status, 303, "signed out elsewhere");
+    assert_eq!(app.mails(EMAIL).await[0].subject, "The second factor is on");
+
+    let person = app.person();
+    let sent = person
+        .submit(
+            "/sign-in",
+            &[("email", EMAIL), ("password", PASSWORD), ("next", "/welcome")],
+        )
+        .await;
+    assert_eq!(leads_to(&sent), "/sign-in/second-factor?next=%2Fwelcome");
+    let half = person.cookies();
+    for path in ["/welcome", "/settings/security"] {
+        assert!(
+            leads_to(&person.get(path).await).starts_with("/sign-in?next="),
+            "{path}"
+        );
+    }
+    assert!(
+        person.get("/").await.text.contains("/sign-in"),
+        "a stranger's front page"
+    );
+    assert_eq!(show_code(&person, "").await.status, 422);
+    assert_eq!(show_code(&person, "123 456 7").await.status, 422);
+    let replayed = show_code(&person, &phone.code(-1)).await;
+    assert!(
+        replayed.status == 422 && replayed.text.contains("used before"),
+        "{}",
+        replayed.text
+    );
+    assert_eq!(leads_to(&show_code(&person, &phone.code(0)).await), "/welcome");
+    assert_eq!(person.get("/welcome").await.status, 200);
+    let whole = person.cookies();
+    assert_ne!(whole, half);
+    let thief = app.person();
+    thief.set_cookies(half);
+    assert_eq!(
+        thief.get("/welcome").await.status,
+        303,
+        "the secret before is worth nothing"
+    );
+    let readable: i64 =
+        sqlx::query_scalar("select count(*) from second_factors where position($1 in secret_sealed) > 0")
+            .bind(&phone.0)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(readable, 0);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_code_works_once_and_not_long_before_or_after_its_time(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let owner = app.owner("Acme IT", EMAIL).await;
+    let (phone, _) = turn_on(&owner).await;
+    let person = app.person();
+    person.sign_in(EMAIL, PASSWORD).await;
+    wait_for_the_next(&pool).await;
+    for later in [-3, 3] {
+        assert_eq!(show_code(&person, &phone.code(later)).await.status, 422, "{later}");
+    }
+    // Two browsers with the same code at the same moment.
+    let other = app.person();
+    other.sign_in(EMAIL, PASSWORD).await;
+    let code = phone.code(0);
+    let (one, two) = tokio::join!(show_code(&person, &code), show_code(&other, &code));
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 422]);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn whoever_guesses_codes_waits_and_the_right_one_waits_too(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let (phone, _) = turn_on(&app.owner("Acme IT", EMAIL).await).await;
+    sqlx::query("update second_factors set last_step = -1")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let person = app.person();
+    person.sign_in(EMAIL, PASSWORD).await;
+    let wrong = phone.code(1_000);
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        waits.push(show_code(&person, &wrong).await.text.contains("too often"));
+    }
+    assert_eq!(waits, [false, false, false, false, false, false, true]);
+    assert_eq!(show_code(&person, &phone.code(0)).await.status, 422);
+    // Signing in anew with the password buys no more attempts.
+    let again = app.person();
+    again.sign_in(EMAIL, PASSWORD).await;
+    assert!(show_code(&again, &wrong).await.text.contains("too often"));
+    sqlx::query("update sign_in_failures set last_at = last_at - interval '1 hour'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(leads_to(&show_code(&person, &phone.code(0)).await), "/welcome");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_recovery_code_lets_in_once_and_others_are_made_with_a_code(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let owner = app.owner("Acme IT", EMAIL).await;
+    let (phone, codes) = turn_on(&owner).await;
+    let in_with = async |code: &str| {
+        let person = app.person();
+        person.sign_in(EMAIL, PASSWORD).await;
+        show_code(&person, code).await.status
+    };
+    assert_eq!(in_with(&codes[0].to_lowercase()).await, 303);
+    assert_eq!(app.mails(EMAIL).await[0].subject, "A recovery code was used");
+    assert_eq!(in_with(&codes[0]).await, 422, "once");
+    assert!(
+        owner
+            .get("/settings/security")
+            .await
+            .text
+            .contains("9 recovery codes are left")
+    );
+    let kept: Vec<Vec<u8>> = sqlx::query_scalar("select code_digest from recovery_codes")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert!(kept.iter().all(|digest| digest.len() == 32));
+
+    let refused = owner.submit(PAGE, &[("do", "renew"), ("code", "000000")]).await;
+    assert_eq!(refused.status, 422);
+    wait_for_the_next(&pool).await;
+    let renewed = owner.submit(PAGE, &[("do", "renew"), ("code", &phone.code(0))]).await;
+    let others = recovery_codes(&renewed);
+    assert!(renewed.status == 200 && others.len() == 10 && !others.contains(&codes[1]));
+    assert_eq!(in_with(&codes[1]).await, 422, "those before are over");
+    assert_eq!(in_with(&others[9]).await, 303);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn turning_it_off_needs_a_code_and_a_password_set_by_mail_does_not_turn_it_off(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let owner = app.owner("Acme IT", EMAIL).await;
+    let (phone, codes) = turn_on(&owner).await;
+    let person = app.person();
+    person.submit("/password/forgotten", &[("email", EMAIL)]).await;
+    let mail = app.mails(EMAIL).await;
+    let mail = mail.iter().find(|mail| mail.subject == "Set a new password").unwrap();
+    let another = "a scarf for every swan";
+    person.submit(&link(mail), &[("password", another)]).await;
+    assert!(leads_to(&person.sign_in(EMAIL, another).await).starts_with("/sign-in/second-factor"));
+    assert_eq!(show_code(&person, &codes[0]).await.status, 303);
+
+    for code in ["", "000000", &codes[0]] {
+        let refused = person.submit(PAGE, &[("do", "off"), ("code", code)]).await;
+        assert_eq!(refused.status, 422, "{code}");
+    }
+    wait_for_the_next(&pool).await;
+    let off = person.submit(PAGE, &[("do", "off"), ("code", &phone.code(0))]).await;
+    assert_eq!(leads_to(&off), "/settings/security?done=second-factor-off");
+    assert_eq!(leads_to(&app.person().sign_in(EMAIL, another).await), "/");
+    let left: i64 = sqlx::query_scalar("select count(*) from recovery_codes")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+    let actions: Vec<String> =
+        sqlx::query_scalar("select action from audit_events where subject_kind = 'member' order by audit_event_id")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        actions,
+        [
+            "member.second_factor_turned_on",
+            "member.sessions_ended",
+            "member.recovery_code_used",
+            "member.second_factor_turned_off"
+        ]
+    );
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn the_page_for_the_code_is_for_whoever_has_shown_the_password_just_now(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let owner = app.owner("Acme IT", EMAIL).await;
+    let (phone, _) = turn_on(&owner).await;
+    let page = "/sign-in/second-factor?next=%2F%2Fevil.example";
+    assert_eq!(leads_to(&app.person().get(page).await), "/sign-in");
+    assert_eq!(leads_to(&owner.get(page).await), "/");
+    let person = app.person();
+    person.sign_in(EMAIL, PASSWORD).await;
+    let form = person.get(page).await;
+    assert!(form.status == 200 && !form.text.contains("evil"));
+    let csrf = csrf_in(&form.text);
+    sqlx::query("update sessions set expires_at = now() where authenticated_at is null")
+        .execute(&pool)
+        .await
+        .unwrap();
+    wait_for_the_next(&pool).await;
+    let late = person
+        .post_raw("/sign-in/second-factor", &[("csrf", &csrf), ("code", &phone.code(0))])
+        .await;
+    assert_eq!(leads_to(&late), "/sign-in?done=late");
+    assert!(
+        !owner
+            .get("/settings/security")
+            .await
+            .text
+            .contains("name=\"end\" value=\"\"")
+    );
+    let begun = owner.submit(PAGE, &[("do", "begin")]).await;
+    assert_eq!(leads_to(&begun), PAGE, "one that is on stays as it is");
+    let changed: i64 = sqlx::query_scalar("select count(*) from second_factors where confirmed_at is null")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(changed, 0);
+    app.stop().await;
+}
