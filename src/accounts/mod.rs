@@ -5,10 +5,10 @@
 mod actor;
 pub mod clients;
 pub mod email;
+pub mod email_changes;
 pub mod invitations;
 pub mod members;
 pub mod operators;
-pub mod email_changes;
 pub mod organisations;
 pub mod password_links;
 pub mod people;

@@ -15,6 +15,7 @@ use crate::{
         handler::{CHECK_USER, Discovery, decide},
         query::ModelFamily,
     },
+    domains::told::Teller,
     domains::{
         checks::{
             ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
@@ -25,7 +26,6 @@ use crate::{
         probes::Probes,
         standing::Standings,
     },
-    domains::told::Teller,
     entra::Entra,
     hostname::Hostname,
     jobs,

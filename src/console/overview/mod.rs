@@ -93,11 +93,6 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>) -> Result<H
     overview(&request, &member, &console).await
 }
 
-/// `GET /welcome`
-pub async fn welcome(request: HttpRequest, member: Member, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
-    overview(&request, &member, &console).await
-}
-
 async fn overview(request: &HttpRequest, member: &Member, console: &Console) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::DomainsRead)?;
     let requests_scope = member.scope(Permission::RequestsRead)?;
