@@ -105,6 +105,12 @@ async fn start_with(pool: PgPool, settings: &[(&str, &str)]) -> (TestApp, Person
     (app, person, msp, domain)
 }
 
+/// What an editor remembers of the rules that it began with.
+fn began_with(page: &Answer) -> String {
+    let (_, rest) = page.text.split_once("name=\"as_of\" value=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
 async fn policy(msp: &Msp) -> Value {
     msp.get(PAGE).await.json()["policy"].clone()
 }
@@ -190,10 +196,9 @@ async fn rules_are_added_moved_removed_and_saved_without_a_script(pool: PgPool) 
     let server = domain["policy"]["default"]["server_id"].as_str().unwrap();
     let page = person.get(RULES).await;
     assert_eq!(page.status, 200);
-    let as_of = read(page.text.split_once("name=\"as_of\" value=\"").unwrap().1);
-    let as_of = as_of.split('"').next().unwrap();
+    let as_of = began_with(&page);
     let fixed = [
-        ("as_of", as_of),
+        ("as_of", as_of.as_str()),
         ("action-default", "serve"),
         ("server-default", server),
         ("connection", "direct"),
@@ -277,6 +282,16 @@ async fn rules_are_added_moved_removed_and_saved_without_a_script(pool: PgPool) 
     assert_eq!(late.status, 422);
     shows(&late, "Somebody has changed this domain");
     assert_eq!(policy(&msp).await["rules"].as_array().unwrap().len(), 2);
+    let now = began_with(&late);
+    let again: Vec<_> = [("as_of", now.as_str()), ("do", "save")]
+        .into_iter()
+        .chain(fixed.iter().copied().skip(1))
+        .collect();
+    leads_to(&person.submit(RULES, &again).await);
+    assert!(
+        policy(&msp).await["rules"].as_array().unwrap().is_empty(),
+        "who was told may go on"
+    );
     app.stop().await;
 }
 

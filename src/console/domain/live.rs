@@ -169,7 +169,7 @@ impl Website {
         let observation = domain.seen.observation.as_ref();
         let verdict = connection::judge(domain.connection, &domain.hostname, observation, expected);
         let (tick, text) = match verdict {
-            None => (Tick::NotSeen, "Not looked at yet.".to_owned()),
+            None => (Tick::NotSeen, String::new()),
             Some(Verdict::Connected) => (Tick::Right, "It leads devices to Signpost’s answer.".to_owned()),
             Some(Verdict::Wrong(fault)) => (Tick::Wrong, fault.message),
             Some(Verdict::Undetermined(fault)) => (Tick::NotSeen, fault.message),
