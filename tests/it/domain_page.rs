@@ -1,8 +1,11 @@
 //! The page of one domain: what it shows is what the API says, and what it does is what the API does.
 use serde_json::{Value, json};
-use signpost::accounts::{
-    Operator, Permission,
-    token::{self, NewToken},
+use signpost::{
+    accounts::{
+        Operator, Permission,
+        token::{self, NewToken},
+    },
+    certificates::nodes,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -105,6 +108,12 @@ async fn start_with(pool: PgPool, settings: &[(&str, &str)]) -> (TestApp, Person
     (app, person, msp, domain)
 }
 
+/// What an editor remembers of the rules that it began with.
+fn began_with(page: &Answer) -> String {
+    let (_, rest) = page.text.split_once("name=\"as_of\" value=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
 async fn policy(msp: &Msp) -> Value {
     msp.get(PAGE).await.json()["policy"].clone()
 }
@@ -190,10 +199,9 @@ async fn rules_are_added_moved_removed_and_saved_without_a_script(pool: PgPool) 
     let server = domain["policy"]["default"]["server_id"].as_str().unwrap();
     let page = person.get(RULES).await;
     assert_eq!(page.status, 200);
-    let as_of = read(page.text.split_once("name=\"as_of\" value=\"").unwrap().1);
-    let as_of = as_of.split('"').next().unwrap();
+    let as_of = began_with(&page);
     let fixed = [
-        ("as_of", as_of),
+        ("as_of", as_of.as_str()),
         ("action-default", "serve"),
         ("server-default", server),
         ("connection", "direct"),
@@ -277,6 +285,16 @@ async fn rules_are_added_moved_removed_and_saved_without_a_script(pool: PgPool) 
     assert_eq!(late.status, 422);
     shows(&late, "Somebody has changed this domain");
     assert_eq!(policy(&msp).await["rules"].as_array().unwrap().len(), 2);
+    let now = began_with(&late);
+    let again: Vec<_> = [("as_of", now.as_str()), ("do", "save")]
+        .into_iter()
+        .chain(fixed.iter().copied().skip(1))
+        .collect();
+    leads_to(&person.submit(RULES, &again).await);
+    assert!(
+        policy(&msp).await["rules"].as_array().unwrap().is_empty(),
+        "who was told may go on"
+    );
     app.stop().await;
 }
 
@@ -596,6 +614,77 @@ async fn nobody_opens_a_door_that_is_not_theirs(pool: PgPool) {
         "/domains/%00.test",
     ] {
         assert_eq!(owner.get(path).await.status, 404, "{path}");
+    }
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn the_certificate_s_story_is_told_to_members_with_what_nodes_show_and_to_guests_in_short(pool: PgPool) {
+    let (app, person, msp, _) = start(pool.clone()).await;
+    app.verify(HOST).await;
+    let failure = json!({
+        "code": "caa_forbids", "message": "The CAA record <b>forbids</b> it.", "remedy": "Allow the CA.",
+        "at": "2026-11-20T08:00:00Z", "is_theirs": true, "ca": {"kind": "caa", "detail": "CAA says \"no\""},
+    });
+    sqlx::query(
+        "insert into certificate_leases (hostname, issuer, failure, due_at)
+         select hostname, issuer, $1, '2126-11-21' from certificates where hostname = $2
+         on conflict (hostname, issuer) do update set failure = excluded.failure, due_at = excluded.due_at",
+    )
+    .bind(&failure)
+    .bind(HOST)
+    .execute(&pool)
+    .await
+    .unwrap();
+    let node_id = Uuid::now_v7();
+    let issuer: String = sqlx::query_scalar("select issuer from certificates where hostname = $1")
+        .bind(HOST)
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    nodes::store::beat(&mut pool.acquire().await.unwrap(), node_id, &issuer)
+        .await
+        .unwrap();
+    sqlx::query(
+        "insert into served_certificates (node_id, hostname, address, state, checked_at)
+         values ($1, $2, '192.0.2.10:443', 'unreachable', '2026-11-20')",
+    )
+    .bind(node_id)
+    .bind(HOST)
+    .execute(&pool)
+    .await
+    .unwrap();
+    let page = person.get(PAGE).await;
+    let certificate = msp.get(PAGE).await.json()["certificate"].clone();
+    assert_eq!(certificate["failure"]["remedy"], "Allow the CA.");
+    let served = certificate["served"].as_array().unwrap();
+    assert!(
+        served.iter().any(|node| node["state"] == "unreachable"),
+        "{certificate:#}"
+    );
+    let until: chrono::DateTime<chrono::Utc> = certificate["not_after"].as_str().unwrap().parse().unwrap();
+    let until = until.format("%-d %b %Y, %H:%M UTC").to_string();
+    let story = [
+        "Signpost’s own CA",
+        "The CAA record <b>forbids</b> it.",
+        "Allow the CA.",
+        "CAA says \"no\"",
+        "20 Nov 2026, 08:00 UTC",
+        "21 Nov 2126, 00:00 UTC",
+        "192.0.2.10:443",
+        "Can’t be reached",
+    ];
+    for text in story.iter().chain([&until.as_str()]) {
+        shows(&page, text);
+    }
+    assert!(!page.text.contains("<b>forbids"));
+
+    let made = person.submit_to(PAGE, LINKS, &[("days", "7")]).await;
+    let token = made.text.split_once("/share/").unwrap().1;
+    let shared = app.person().get(&format!("/share/{}", &token[..36])).await;
+    shows(&shared, &until);
+    for text in story {
+        lacks(&shared, text);
     }
     app.stop().await;
 }

@@ -5,7 +5,14 @@ for (const button of document.querySelectorAll("button[data-copy]")) button.hidd
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
   if (!button || button.dataset.copied) return;
-  await navigator.clipboard.writeText(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    // The browser does not let us: mark it, so that the person can.
+    const text = button.closest(".value, .snippet")?.querySelector("code");
+    if (text) getSelection().selectAllChildren(text);
+    return;
+  }
   const before = button.textContent;
   button.dataset.copied = "yes";
   button.textContent = "Copied";
@@ -17,7 +24,10 @@ document.addEventListener("click", async (event) => {
 
 // A button that takes long says so.
 for (const form of document.querySelectorAll("form[data-slow]")) {
-  form.addEventListener("submit", () => (form.querySelector("button").textContent = form.dataset.slow));
+  const button = form.querySelector("button");
+  const before = button.textContent;
+  form.addEventListener("submit", () => (button.textContent = form.dataset.slow));
+  addEventListener("pageshow", () => (button.textContent = before));
 }
 
 // One press sends a form once.

@@ -10,7 +10,7 @@ use crate::{
         CertificateState, Connection, Domain, Served,
         connection::{self, Expected, RecordCheck, Verdict},
         next_action::next_action,
-        ownership,
+        ownership::{self, claims::Method},
         status::{Status, status},
         warnings::warnings,
     },
@@ -56,6 +56,8 @@ enum Tick {
     /// There are no such records, and that does no harm.
     Unneeded,
     NotSeen,
+    /// It is not there, and an operator's word stands for it.
+    Vouched,
 }
 
 struct Website {
@@ -110,10 +112,9 @@ impl Live {
                 Reader::Guest => Vec::new(),
             },
             looked_at: ownership_at.max(connection_at).as_ref().map(moment),
-            records: [ownership::record_check(domain)]
+            records: [Record::of_ownership(domain)]
                 .into_iter()
-                .chain(checks)
-                .map(Record::new)
+                .chain(checks.into_iter().map(Record::new))
                 .collect(),
             website: Website::new(domain, expected),
             certificate: Certificate::new(domain, expected, now, reader),
@@ -131,6 +132,19 @@ impl Live {
 }
 
 impl Record {
+    fn of_ownership(domain: &Domain) -> Self {
+        let record = Self::new(ownership::record_check(domain));
+        let method = domain.claim.verification.map(|verification| verification.method);
+        match record.tick {
+            Tick::Right => record,
+            _ if method == Some(Method::Operator) => Self {
+                tick: Tick::Vouched,
+                ..record
+            },
+            _ => record,
+        }
+    }
+
     fn new(check: RecordCheck) -> Self {
         Self {
             tick: match check.ok {
@@ -155,7 +169,7 @@ impl Website {
         let observation = domain.seen.observation.as_ref();
         let verdict = connection::judge(domain.connection, &domain.hostname, observation, expected);
         let (tick, text) = match verdict {
-            None => (Tick::NotSeen, "Not looked at yet.".to_owned()),
+            None => (Tick::NotSeen, String::new()),
             Some(Verdict::Connected) => (Tick::Right, "It leads devices to Signpost’s answer.".to_owned()),
             Some(Verdict::Wrong(fault)) => (Tick::Wrong, fault.message),
             Some(Verdict::Undetermined(fault)) => (Tick::NotSeen, fault.message),

@@ -14,7 +14,7 @@ use crate::{
     },
     discovery::policy::Matched,
     domains::{Domain, DomainError, policy::Policy},
-    probe::Report,
+    probe::{Hop, Report},
     publisher::preview::{self, Device, Preview},
 };
 
@@ -39,6 +39,8 @@ pub async fn check(
 pub struct Walk {
     is_fine: bool,
     steps: Vec<Step>,
+    /// What was asked on the way, and what came back, if that was more than one answer.
+    hops: Vec<(String, String)>,
     url: String,
     fallback: Option<String>,
 }
@@ -62,7 +64,17 @@ impl Walk {
             remedy: step.remedy,
             devices: step.devices,
         };
+        let hop = |hop: Hop| {
+            let status = hop
+                .status
+                .map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            (hop.url, status)
+        };
         Self {
+            hops: match report.hops.len() {
+                0 | 1 => Vec::new(),
+                _ => report.hops.into_iter().map(hop).collect(),
+            },
             is_fine: report.ok,
             steps: report.steps.into_iter().map(step).collect(),
             url: report.url,

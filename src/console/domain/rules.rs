@@ -1,7 +1,7 @@
 //! The rules editor: an ordered list that is edited by the buttons of one form, and saved as a whole.
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
-use chrono::SecondsFormat;
+use aws_lc_rs::digest;
 use sqlx::PgConnection;
 
 use super::{
@@ -21,6 +21,7 @@ use crate::{
         page::{self, Frame, Section},
     },
     domains::{self, Connection, Domain, DomainError},
+    input::hexadecimal,
 };
 
 /// A policy may have a hundred rules for a hundred people each.
@@ -34,7 +35,7 @@ struct RulesPage {
     draft: Draft,
     form: Form,
     servers: Vec<(String, String)>,
-    /// When the rules were as they were before.
+    /// Of what the editor began with.
     as_of: String,
     is_changed: bool,
     foretold: Foretold,
@@ -123,6 +124,7 @@ pub async fn submit(
     let servers = servers::of_client(&mut tx, &scope, &domain).await?;
     let mut draft = Draft::typed(&form);
     let foretold = Foretold::asked(form.find("preview_user"), form.find("preview_family"));
+    let mut began_with = form.value("as_of").to_owned();
     let (status, foretold) = match (Edit::parse(form.value("do")), form.value("do")) {
         (Some(edit), _) => {
             draft.edit(edit);
@@ -141,6 +143,8 @@ pub async fn submit(
                 console.check_wanted.notify_one();
                 return Ok(page::go_to(&format!("{}?done=rules", path_of(&domain))));
             }
+            // Whoever saves again has been told.
+            began_with = as_of(&domain);
             (StatusCode::UNPROCESSABLE_ENTITY, foretold)
         }
     };
@@ -149,7 +153,7 @@ pub async fn submit(
         &RulesPage {
             frame: Frame::member(&request, &member, Section::Domains),
             draft,
-            as_of: form.value("as_of").to_owned(),
+            as_of: began_with,
             form,
             servers: listed(&servers),
             is_changed: true,
@@ -195,7 +199,9 @@ fn listed(servers: &ServerNames) -> Vec<(String, String)> {
     listed.collect()
 }
 
-/// Of the rules that an editor began with.
+/// Tells what an editor began with from what has become of it since.
 fn as_of(domain: &Domain) -> String {
-    domain.updated_at.to_rfc3339_opts(SecondsFormat::Micros, true)
+    let edited = (&domain.policy, domain.connection.as_str(), &domain.website_url);
+    let text = serde_json::to_vec(&edited).unwrap_or_default();
+    hexadecimal(digest::digest(&digest::SHA256, &text).as_ref())
 }

@@ -28,3 +28,9 @@ impl SetUp {
         }
     }
 }
+
+/// The pieces of a text with code between backticks: whether each is code.
+pub fn parts(text: &str) -> Vec<(bool, &str)> {
+    let pieces = text.split('`').enumerate();
+    pieces.map(|(index, piece)| (index % 2 == 1, piece)).collect()
+}

@@ -9,7 +9,11 @@ use actix_web::{
 };
 use askama::Template;
 
-use super::{live::Live, set_up::SetUp, words::Reader};
+use super::{
+    live::Live,
+    set_up::{self, SetUp},
+    words::Reader,
+};
 use crate::{
     console::{
         Console,

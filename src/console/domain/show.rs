@@ -8,7 +8,7 @@ use super::{
     look::{self, Foretold, Walk},
     policy_words::{self, Line},
     servers,
-    set_up::SetUp,
+    set_up::{self, SetUp},
     share::Listed,
     words::{self, Reader},
 };
