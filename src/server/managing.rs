@@ -113,7 +113,7 @@ pub fn console(settings: &Settings, installation: &Installation, api: &Api, purp
 }
 
 /// `None`: there is no mail server, and mails stay in the outbox.
-pub fn postman(settings: &Settings, installation: &Installation) -> Result<Option<Postman>> {
+fn postman(settings: &Settings, installation: &Installation) -> Result<Option<Postman>> {
     let (Some(url), Some(from)) = (&settings.smtp_url, &settings.mail_from) else {
         return Ok(None);
     };
@@ -126,7 +126,7 @@ pub fn postman(settings: &Settings, installation: &Installation) -> Result<Optio
 }
 
 /// Tells other people's programs what happens.
-pub fn courier(
+fn courier(
     settings: &Settings,
     installation: &Installation,
     addresses: &Addresses,
@@ -149,8 +149,22 @@ pub fn courier(
 
 /// Who tells whom, in the background.
 pub struct Messengers {
-    pub postman: Option<Postman>,
-    pub courier: Courier,
+    postman: Option<Postman>,
+    courier: Courier,
+}
+
+impl Messengers {
+    pub fn new(
+        settings: &Settings,
+        installation: &Installation,
+        addresses: &Addresses,
+        serving: &Serving,
+    ) -> Result<Self> {
+        Ok(Self {
+            postman: postman(settings, installation)?,
+            courier: courier(settings, installation, addresses, serving)?,
+        })
+    }
 }
 
 /// What is done without anybody asking.

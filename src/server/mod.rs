@@ -121,10 +121,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
     let api = web::Data::new(api);
     let console = web::Data::new(managing::console(settings, &installation, &api, purpose));
-    let messengers = Messengers {
-        postman: managing::postman(settings, &installation)?,
-        courier: managing::courier(settings, &installation, &addresses, &serving)?,
-    };
+    let messengers = Messengers::new(settings, &installation, &addresses, &serving)?;
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
     let looks = Looks {
         names: serving.names(),

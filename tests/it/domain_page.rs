@@ -1,12 +1,6 @@
 //! The page of one domain: what it shows is what the API says, and what it does is what the API does.
 use serde_json::{Value, json};
-use signpost::{
-    accounts::{
-        Operator, Permission,
-        token::{self, NewToken},
-    },
-    certificates::nodes,
-};
+use signpost::certificates::nodes;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -50,27 +44,8 @@ fn texts(values: &Value) -> Vec<&str> {
 }
 
 impl TestApp {
-    /// A program of the organisation of this name.
-    async fn program_of(&self, organisation: &str) -> Msp {
-        let organisation_id: Uuid = sqlx::query_scalar("select organisation_id from organisations where name = $1")
-            .bind(organisation)
-            .fetch_one(&self.pool)
-            .await
-            .unwrap();
-        let scope = Operator::at_the_command_line().scope(organisation_id);
-        let new = NewToken {
-            name: "test".to_owned(),
-            scopes: Permission::ALL.to_vec(),
-            client_id: None,
-            expires_at: None,
-        };
-        let mut db = self.pool.acquire().await.unwrap();
-        let (_, text) = token::create(&mut db, &scope, new).await.unwrap();
-        self.program(organisation_id, text.expose())
-    }
-
     /// Somebody in the organisation of `msp` who may do what `role` says, of one client if it is given.
-    async fn colleague(&self, msp: &Msp, role: &str, client_id: Option<Uuid>) -> Person {
+    async fn colleague_of(&self, msp: &Msp, role: &str, client_id: Option<Uuid>) -> Person {
         let own = format!("Own of {role} {client_id:?}");
         let person = self.owner(&own, &format!("{}@msp.example", Uuid::now_v7())).await;
         let user_id: Uuid = sqlx::query_scalar(
@@ -103,7 +78,7 @@ async fn start(pool: PgPool) -> (TestApp, Person, Msp, Value) {
 async fn start_with(pool: PgPool, settings: &[(&str, &str)]) -> (TestApp, Person, Msp, Value) {
     let app = TestApp::start_with(pool, settings).await;
     let person = app.owner("Acme IT", "ada@msp.example").await;
-    let msp = app.program_of("Acme IT").await;
+    let msp = app.program_of(&person).await;
     let domain = msp.register(HOST).await;
     (app, person, msp, domain)
 }
@@ -568,7 +543,7 @@ async fn nobody_opens_a_door_that_is_not_theirs(pool: PgPool) {
     let revoke = format!("/share-links/{}/revoke", link["id"].as_str().unwrap());
     let doors: Vec<_> = DOORS.into_iter().chain([("POST", revoke.as_str())]).collect();
     let stranger = app.owner("Other IT", "eve@other.example").await;
-    let of_another_client = app.colleague(&msp, "editor", id(&other)).await;
+    let of_another_client = app.colleague_of(&msp, "editor", id(&other)).await;
     for person in [&stranger, &of_another_client] {
         let csrf = csrf_in(&person.get("/").await.text);
         for door in &doors {
@@ -576,8 +551,8 @@ async fn nobody_opens_a_door_that_is_not_theirs(pool: PgPool) {
         }
     }
     for viewer in [
-        app.colleague(&msp, "viewer", None).await,
-        app.colleague(&msp, "viewer", id(&domain)).await,
+        app.colleague_of(&msp, "viewer", None).await,
+        app.colleague_of(&msp, "viewer", id(&domain)).await,
     ] {
         let page = viewer.get(PAGE).await;
         assert_eq!(page.status, 200);
@@ -604,7 +579,7 @@ async fn nobody_opens_a_door_that_is_not_theirs(pool: PgPool) {
     assert_eq!(msp.get(LINKS).await.json()["data"].as_array().unwrap().len(), 1);
     assert_eq!(msp.get(PAGE).await.json()["updated_at"], domain["updated_at"]);
 
-    let editor = app.colleague(&msp, "editor", id(&domain)).await;
+    let editor = app.colleague_of(&msp, "editor", id(&domain)).await;
     let made = editor.submit_to(PAGE, LINKS, &[("days", "1")]).await;
     assert_eq!(made.status, 200, "an editor of this client may");
     for path in [

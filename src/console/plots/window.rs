@@ -15,6 +15,9 @@ pub struct Window {
     pub step: Step,
 }
 
+/// Down to the beginning of a step.
+type Round = fn(DateTime<Utc>) -> DateTime<Utc>;
+
 impl Window {
     #[must_use]
     pub fn last_24_hours(now: DateTime<Utc>) -> Self {
@@ -39,7 +42,7 @@ impl Window {
     /// Hours of a short time, days of a longer one; of a time that is too long, its end.
     #[must_use]
     pub fn between(since: DateTime<Utc>, until: DateTime<Utc>) -> Self {
-        let (step, round): (_, fn(DateTime<Utc>) -> DateTime<Utc>) = match until - since <= HOURS_UP_TO {
+        let (step, round): (_, Round) = match until - since <= HOURS_UP_TO {
             true => (Step::Hour, hour),
             false => (Step::Day, day),
         };

@@ -19,10 +19,11 @@ const MANY: i64 = 2_000;
 const KEPT: TimeDelta = TimeDelta::seconds(10);
 
 type Whose = (Uuid, Option<Uuid>);
+type Seen = (DateTime<Utc>, Arc<Standing>);
 
 #[derive(Default)]
 pub struct Standings {
-    kept: Mutex<HashMap<Whose, (DateTime<Utc>, Arc<Standing>)>>,
+    kept: Mutex<HashMap<Whose, Seen>>,
 }
 
 impl Standings {
