@@ -66,7 +66,7 @@ pub async fn member(request: &HttpRequest, console: &Console) -> Result<Option<M
     Ok(Some(found.member))
 }
 
-/// `Member` as a page's argument. On a page without [`authenticate`] nobody is signed in.
+/// `Member` as a page's argument. On a page without `authenticate` nobody is signed in.
 impl FromRequest for Member {
     type Error = Fault;
     type Future = std::future::Ready<Result<Self, Fault>>;
