@@ -136,20 +136,26 @@ pub struct Passwords {
 
 impl Default for Passwords {
     fn default() -> Self {
-        let (queue, work) = mpsc::sync_channel(WAITING);
-        let work = Arc::new(Mutex::new(work));
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        for _ in 0..(cores / 2).max(1) {
-            let work = work.clone();
-            let thread = thread::Builder::new().name("passwords".into());
-            // Without a thread everybody is told to come again, which is what is so.
-            thread.spawn(move || run(&work)).ok();
-        }
-        Self { queue }
+        Self::with_threads((cores / 2).max(1))
     }
 }
 
 impl Passwords {
+    /// Without a thread everybody is told to come again.
+    #[must_use]
+    pub fn with_threads(threads: usize) -> Self {
+        let (queue, work) = mpsc::sync_channel(WAITING);
+        let work = Arc::new(Mutex::new(work));
+        for _ in 0..threads {
+            let work = work.clone();
+            let thread = thread::Builder::new().name("passwords".into());
+            // One that can't be had is done without.
+            thread.spawn(move || run(&work)).ok();
+        }
+        Self { queue }
+    }
+
     pub async fn hash(&self, password: NewPassword) -> Result<String, Busy> {
         let (answer, hashed) = oneshot::channel();
         self.queue.try_send(Work::Hash(password.0, answer)).map_err(|_| Busy)?;

@@ -112,8 +112,20 @@ impl Drop for Chromium {
     }
 }
 
-/// On a port that the system chooses; it says which.
+/// On a port that the system chooses. One that another program took in between is its end: then it is started anew.
 fn start_driver() -> (Child, u16) {
+    for _ in 0..5 {
+        let (mut driver, port) = try_driver();
+        if let Some(port) = port {
+            return (driver, port);
+        }
+        driver.kill().ok();
+        driver.wait().unwrap();
+    }
+    panic!("chromedriver names no port, five times");
+}
+
+fn try_driver() -> (Child, Option<u16>) {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
         .stdin(Stdio::null())
@@ -137,7 +149,7 @@ fn start_driver() -> (Child, u16) {
         }
     });
     let port = told.recv_timeout(Duration::from_secs(20));
-    (driver, port.expect("chromedriver names its port"))
+    (driver, port.ok())
 }
 
 /// A command of chromedriver's own.

@@ -66,17 +66,21 @@ impl Portal {
     /// What makes the page wider than the window.
     async fn overflow(&self) -> Option<String> {
         let script = r"
-            const width = document.documentElement.clientWidth;
-            if (document.documentElement.scrollWidth <= width) return null;
-            const inside = (element) => {
-              for (let up = element.parentElement; up; up = up.parentElement)
+            const page = document.documentElement;
+            // What scrolls by itself may be as wide as it likes; what is for screen readers only is nowhere.
+            const scrolls = (element, to) => {
+              for (let up = element; up && up !== to; up = up.parentElement)
                 if (getComputedStyle(up).overflowX !== 'visible') return true;
               return false;
             };
-            const wide = [...document.body.querySelectorAll('*')].filter(
-              (element) => element.getBoundingClientRect().right > width + 0.5 && !inside(element));
+            const beyond = (inside, right) => [...inside.querySelectorAll('*')].filter(
+              (element) => element.getBoundingClientRect().right > right + 1 && !scrolls(element, inside));
+            const wide = beyond(document.body, page.clientWidth);
+            for (const card of document.querySelectorAll('.card'))
+              wide.push(...beyond(card, card.getBoundingClientRect().right));
+            if (page.scrollWidth <= page.clientWidth && wide.length === 0) return null;
             const shown = wide.slice(0, 3).map((element) => element.outerHTML.slice(0, 120));
-            return `the page is ${document.documentElement.scrollWidth} px wide: ${shown.join(' … ')}`;";
+            return `wider than its place (the page is ${page.scrollWidth} px wide): ${shown.join(' … ')}`;";
         let told = self.browser.client.execute(script, Vec::new()).await.unwrap();
         told.as_str().map(str::to_owned)
     }

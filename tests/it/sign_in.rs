@@ -1,4 +1,11 @@
 //! Signing in and out, and whoever tries to without being let.
+use signpost::{
+    accounts::{
+        email::Email,
+        sign_in::{SignInError, with_password},
+    },
+    passwords::Passwords,
+};
 use sqlx::PgPool;
 
 use super::{
@@ -107,6 +114,23 @@ async fn whoever_guesses_learns_nothing_and_waits(pool: PgPool) {
         .await
         .unwrap();
     assert_eq!(left, 1, "the owner's failures are forgotten");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn who_is_told_to_come_again_is_not_locked_out_for_it(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    app.owner("Acme IT", EMAIL).await;
+    // Nobody hashes: all are told to come again.
+    let (keyring, passwords) = (app.running.keyring(), Passwords::with_threads(0));
+    let email = Email::parse(EMAIL).unwrap();
+    let given = || (&email, PASSWORD.to_owned());
+    for _ in 0..10 {
+        let refused = with_password(&pool, &keyring, &passwords, given(), signpost::clock::now()).await;
+        assert!(matches!(refused, Err(SignInError::Busy(_))));
+    }
+    let signed_in = app.person().sign_in(EMAIL, PASSWORD).await;
+    assert_eq!(leads_to(&signed_in), "/");
     app.stop().await;
 }
 

@@ -91,13 +91,13 @@ fn talk(stream: TcpStream, state: &State) -> Option<()> {
                 rest.clone_into(&mut mail.from);
                 say("250 fine")?;
             }
-            "RCPT" => match state.replies.lock().unwrap().pop_front() {
-                Some(reply) => say(&reply)?,
-                None => {
+            "RCPT" => {
+                let reply = state.replies.lock().unwrap().pop_front();
+                if reply.is_none() {
                     mail.to.push(rest.to_owned());
-                    say("250 fine")?;
                 }
-            },
+                say(reply.as_deref().unwrap_or("250 fine"))?;
+            }
             "DATA" => {
                 say("354 go on")?;
                 loop {

@@ -56,7 +56,14 @@ pub async fn with_password(
     take_attempt(&mut db, &digest, now).await?;
     drop(db);
     let stored = known.as_ref().and_then(|known| known.password_hash.as_deref());
-    let is_right = passwords.is_right(password, stored).await?;
+    let is_right = match passwords.is_right(password, stored).await {
+        Ok(is_right) => is_right,
+        Err(busy) => {
+            // Who is told to come again must not be locked out for coming again.
+            store::take_back(&mut *pool.acquire().await?, &digest).await?;
+            return Err(busy.into());
+        }
+    };
     let Some(known) = known.filter(|_| is_right) else {
         return Err(SignInError::Wrong);
     };

@@ -37,6 +37,17 @@ pub async fn count(
     Ok(())
 }
 
+/// One less: it was counted, and then not compared.
+pub async fn take_back(db: &mut PgConnection, email_digest: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sign_in_failures set failures = failures - 1 where email_digest = $1 and failures > 0",
+        email_digest
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 pub async fn delete(db: &mut PgConnection, email_digest: &[u8]) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from sign_in_failures where email_digest = $1", email_digest)
         .execute(db)
