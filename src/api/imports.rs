@@ -100,15 +100,12 @@ pub async fn import_domains(
     let is_kept = mode.keeps(&outcomes);
     let mut data: Vec<_> = outcomes.into_iter().enumerate().map(RowResult::of).collect();
     let failed = data.iter().filter(|result| !result.ok).count();
-    match is_kept {
-        true => {
-            tx.commit().await?;
-            api.check_wanted.notify_one();
-        }
-        false => {
-            tx.rollback().await?;
-            forget_ids(&mut data);
-        }
+    if is_kept {
+        tx.commit().await?;
+        api.check_wanted.notify_one();
+    } else {
+        tx.rollback().await?;
+        forget_ids(&mut data);
     }
     if !is_kept && mode != Mode::DryRun {
         return Err(refused(data));

@@ -62,12 +62,11 @@ impl Form {
         let bytes = tokio::time::timeout(PATIENCE, whole)
             .await
             .unwrap_or(Err(Fault::Incomplete))?;
-        let fields = match has_file {
-            true => upload::fields(request.headers(), bytes.freeze(), MAX_FIELDS).await?,
-            false => {
-                let pairs = url::form_urlencoded::parse(&bytes).into_owned();
-                pairs.take(MAX_FIELDS + 1).collect()
-            }
+        let fields = if has_file {
+            upload::fields(request.headers(), bytes.freeze(), MAX_FIELDS).await?
+        } else {
+            let pairs = url::form_urlencoded::parse(&bytes).into_owned();
+            pairs.take(MAX_FIELDS + 1).collect()
         };
         // A browser sends line ends as CR LF, whatever was typed.
         let fields = fields

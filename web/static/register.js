@@ -1,8 +1,8 @@
-// Shows the fields of the MDM that is chosen, at once; reads a file into the text beside it. Without it, a button does.
+// Shows the fields of the MDM that is chosen, at once. Without it, a button does.
 for (const part of document.querySelectorAll("[data-mdm]")) {
   const select = part.querySelector("select[name=mdm]");
   const fields = part.querySelector("[data-fields]");
-  part.querySelector("[data-show-fields]").hidden = true;
+  part.querySelector("[data-show-fields]").remove();
   const typed = new Map();
   select.addEventListener("change", () => {
     for (const input of fields.querySelectorAll("input, select")) {

@@ -142,7 +142,9 @@ async fn run(console: &Console, scope: &Scope, lines: Vec<Line>, mode: Mode) -> 
         }
         false => tx.rollback().await?,
     }
-    let rows: Vec<_> = numbers.into_iter().zip(outcomes).map(RowReport::new).collect();
+    let mut rows: Vec<_> = numbers.into_iter().zip(outcomes).map(RowReport::new).collect();
+    // What is to be mended is seen first.
+    rows.sort_by_key(|row| (row.errors.is_empty(), row.line));
     let count = |is_fine| {
         let meant = rows.iter().filter(|row: &&RowReport| row.errors.is_empty() == is_fine);
         i64::try_from(meant.count()).unwrap_or(i64::MAX)

@@ -151,17 +151,16 @@ pub fn count(number: impl std::borrow::Borrow<i64>, one: &str, many: &str) -> St
 #[must_use]
 pub fn sentence(label: &str, error: &str) -> String {
     let goes_on = ["must ", "holds ", "is ", "has ", "begins ", "may ", "are "];
-    let (whole, end) = match goes_on.iter().any(|start| error.starts_with(start)) {
-        true => (format!("{label} {error}"), "."),
-        false => {
-            let mut letters = error.chars();
-            let first = letters.next().map(|c| c.to_uppercase().to_string());
-            (format!("{}{}", first.unwrap_or_default(), letters.as_str()), ".")
-        }
+    let whole = if goes_on.iter().any(|start| error.starts_with(start)) {
+        format!("{label} {error}")
+    } else {
+        let mut letters = error.chars();
+        let first = letters.next().map(|c| c.to_uppercase().to_string());
+        format!("{}{}", first.unwrap_or_default(), letters.as_str())
     };
     match whole.ends_with(['.', '!', '?']) {
         true => whole,
-        false => whole + end,
+        false => whole + ".",
     }
 }
 
