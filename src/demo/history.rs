@@ -143,7 +143,7 @@ fn digest(domain_id: Uuid, person: u64) -> [u8; 16] {
     digest
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers for the same name.
+/// `SplitMix64` (Steele, Lea, Flood 2014): the same numbers for the same name.
 struct Chance(u64);
 
 impl Chance {
