@@ -162,7 +162,7 @@ select domain_id,
        now(), case when hostname like '%77.example.com' then now() - interval '1 day' else now() end, null
   from domains;
 insert into certificates (certificate_id, organisation_id, domain_id, hostname, issuer, chain, key_sealed, not_before, not_after, renews_at)
-select gen_random_uuid(), organisation_id, domain_id, hostname, 'internal', array['\\x00'::bytea], '\\x00', now(), now() + interval '60 days', now() + interval '30 days'
+select gen_random_uuid(), organisation_id, domain_id, hostname, 'ISSUER', array['\\x00'::bytea], '\\x00', now(), now() + interval '60 days', now() + interval '30 days'
   from domains where ownership_verified_at is not null;
 insert into request_counts (hour, organisation_id, client_id, domain_id, hostname, model_family, outcome, count)
 select date_trunc('hour', now(), 'UTC') - make_interval(hours => h), organisation_id, client_id, domain_id, hostname, f, 'served', 3
@@ -184,7 +184,11 @@ async fn ten_thousand_domains_are_counted_in_every_state_and_drawn_at_once(pool:
         .execute(&mut *db)
         .await
         .unwrap();
-    sqlx::raw_sql(MANY).execute(&mut *db).await.unwrap();
+    let many = MANY.replace("ISSUER", app.running.issuer().name());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(many))
+        .execute(&mut *db)
+        .await
+        .unwrap();
     for statement in [
         "set session_replication_role = origin",
         "vacuum analyze domains, domain_checks, certificates, request_totals",
