@@ -12,6 +12,7 @@ pub async fn run(settings: &Settings, installation: &Installation) -> Result<()>
         installation.postgres.background(),
         &installation.keyring,
         &server::own(settings),
+        &settings.edge_addresses,
     )
     .await?;
     println!("{}", token.expose());

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    DemoError, EDGE_ADDRESS,
+    DemoError,
     examples::{Example, Server, State, Then, Whom},
     store::{self, Past},
 };
@@ -82,7 +82,7 @@ impl Example {
         &self,
         db: &mut PgConnection,
         scope: &Scope,
-        hostname: &Hostname,
+        (hostname, addresses): (&Hostname, &[IpAddr]),
         now: DateTime<Utc>,
     ) -> Result<(), DemoError> {
         if self.state == State::Claimed {
@@ -102,16 +102,23 @@ impl Example {
             suspended_at: self.asked_until(now).filter(|_| self.state == State::Suspended),
         };
         store::update_past(db, scope, domain.id, &past).await?;
-        let (observation, times) = self.seen(now);
+        let (observation, times) = self.seen(addresses, now);
         store::update_seen(db, scope, domain.id, &observation, times).await?;
         Ok(())
     }
 
-    fn seen(&self, now: DateTime<Utc>) -> (Observation, (DateTime<Utc>, Option<DateTime<Utc>>)) {
+    fn seen(&self, addresses: &[IpAddr], now: DateTime<Utc>) -> (Observation, (DateTime<Utc>, Option<DateTime<Utc>>)) {
         let checked_at = now - TimeDelta::minutes(7);
-        let ours = match (EDGE_ADDRESS, self.connection) {
-            (IpAddr::V4(address), Connection::Direct) => pointing(&[address]),
-            _ => Observation::Fetched(Fetched::Ours),
+        let own: Vec<Ipv4Addr> = addresses
+            .iter()
+            .filter_map(|address| match address {
+                IpAddr::V4(address) => Some(*address),
+                IpAddr::V6(_) => None,
+            })
+            .collect();
+        let ours = match self.connection {
+            Connection::Direct => pointing(&own),
+            Connection::Redirect | Connection::Proxy => Observation::Fetched(Fetched::Ours),
         };
         match self.state {
             State::Proved | State::Claimed => (pointing(&[]), (checked_at, None)),

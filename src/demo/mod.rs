@@ -8,7 +8,7 @@ mod examples;
 mod history;
 mod store;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -33,8 +33,6 @@ const ORGANISATION: &str = "Demo MSP";
 pub const HOSTNAME: &str = "contoso.example";
 /// Who can sign in.
 pub const EMAIL: &str = "demo@signpost.example";
-/// Where the demo's domains point, if it was not told where it is reached: an address of nobody's (RFC 5737).
-pub const EDGE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
 
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
@@ -58,8 +56,13 @@ impl From<Busy> for DemoError {
     }
 }
 
-/// Makes what is missing of the demo. Returns its token.
-pub async fn fill(pool: &PgPool, keyring: &Keyring, own: &OwnHosts) -> Result<TokenText, DemoError> {
+/// Makes what is missing of the demo; its domains point at `addresses`, where we are. Returns its token.
+pub async fn fill(
+    pool: &PgPool,
+    keyring: &Keyring,
+    own: &OwnHosts,
+    addresses: &[IpAddr],
+) -> Result<TokenText, DemoError> {
     let operator = Operator::at_the_command_line();
     let mut tx = pool.begin().await?;
     // Follows from the first key that there ever was, and is kept beyond it: a new key changes no token.
@@ -67,7 +70,7 @@ pub async fn fill(pool: &PgPool, keyring: &Keyring, own: &OwnHosts) -> Result<To
     let scope = operator.scope(organisation(&mut tx, keyring).await?);
     token::store::upsert_demo(&mut tx, &scope, &text).await?;
     for example in EXAMPLES {
-        register(&mut tx, &scope, own, example).await?;
+        register(&mut tx, &scope, (own, addresses), example).await?;
     }
     tx.commit().await?;
     Ok(text)
@@ -94,7 +97,12 @@ fn email() -> Result<Email, OrganisationError> {
 
 /// Registers an example, and writes what has happened to it; unless it is there already, or somebody uses the name in
 /// earnest: theirs stays.
-async fn register(db: &mut PgConnection, scope: &Scope, own: &OwnHosts, example: &Example) -> Result<(), DemoError> {
+async fn register(
+    db: &mut PgConnection,
+    scope: &Scope,
+    (own, addresses): (&OwnHosts, &[IpAddr]),
+    example: &Example,
+) -> Result<(), DemoError> {
     let Ok(hostname) = Hostname::parse(example.hostname) else {
         return Ok(());
     };
@@ -108,7 +116,7 @@ async fn register(db: &mut PgConnection, scope: &Scope, own: &OwnHosts, example:
         registered => registered?,
     };
     let now = crate::clock::now();
-    example.become_so(db, scope, &hostname, now).await?;
+    example.become_so(db, scope, (&hostname, addresses), now).await?;
     history::write(db, scope, example, &registered, now).await?;
     Ok(())
 }

@@ -37,7 +37,7 @@ use serving::Serving;
 
 use crate::{
     certificates::wanted::Wanted,
-    config::{Certificates, Settings},
+    config::Settings,
     discovery::front_door::FrontDoor,
     jobs::{self, Means},
     ops::Ops,
@@ -57,13 +57,10 @@ pub struct Addresses {
 }
 
 /// Runs until a signal, or until something that must not end has ended.
-pub async fn run(mut settings: Settings, demo: bool) -> Result<()> {
+pub async fn run(settings: Settings, demo: bool) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let purpose = if demo { Purpose::Demo } else { Purpose::Earnest };
-    if demo && settings.edge_addresses.is_empty() && settings.certificates == Certificates::Internal {
-        settings.edge_addresses.push(crate::demo::EDGE_ADDRESS);
-    }
     let started = tokio::select! {
         started = start_for(&settings, purpose) => Some(started?),
         _ = interrupt.recv() => None,

@@ -117,7 +117,13 @@ impl Running {
 
     pub(super) async fn show_demo(&self, settings: &Settings) -> Result<()> {
         let pool = self.installation.postgres.background();
-        let token = crate::demo::fill(pool, &self.installation.keyring, &own(settings)).await?;
+        let token = crate::demo::fill(
+            pool,
+            &self.installation.keyring,
+            &own(settings),
+            &settings.edge_addresses,
+        )
+        .await?;
         let password = crate::demo::let_in(pool, &self.installation.keyring, &Passwords::default()).await?;
         for _ in 0..200 {
             if self.serves(crate::demo::HOSTNAME) {

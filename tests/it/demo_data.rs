@@ -10,7 +10,9 @@ use super::app::{TestApp, settings};
 async fn start(pool: &PgPool) -> (TestApp, String) {
     let app = TestApp::start_with(pool.clone(), &[("SIGNPOST_EDGE_ADDRESSES", "192.0.2.10")]).await;
     let own = server::own(&settings(pool, &app.state_dir, &[]));
-    demo::fill(pool, &app.running.keyring(), &own).await.unwrap();
+    demo::fill(pool, &app.running.keyring(), &own, &["192.0.2.10".parse().unwrap()])
+        .await
+        .unwrap();
     let password = demo::let_in(pool, &app.running.keyring(), &Passwords::default())
         .await
         .unwrap();
@@ -75,7 +77,7 @@ async fn a_demo_is_written_once_and_quickly(pool: PgPool) {
     let mut seen = Vec::new();
     for _ in 0..2 {
         let started = Instant::now();
-        let token = demo::fill(&pool, &keyring, &own).await.unwrap();
+        let token = demo::fill(&pool, &keyring, &own, &[]).await.unwrap();
         let password = demo::let_in(&pool, &keyring, &passwords).await.unwrap();
         println!("filled in {:?}", started.elapsed());
         let rows = count(&pool, "select count(*) from requests").await;

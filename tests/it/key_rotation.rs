@@ -545,7 +545,7 @@ async fn a_new_key_changes_no_demo_token(pool: PgPool) {
     let mut tokens = Vec::new();
     for lines in [old.clone(), [new.as_str(), &old].concat(), new] {
         let keyring = open(&pool, &lines).await.unwrap();
-        let token = demo::fill(&pool, &keyring, &own).await.unwrap();
+        let token = demo::fill(&pool, &keyring, &own, &[]).await.unwrap();
         tokens.push(token.expose().to_owned());
         Rotation::new(pool.clone(), keyring).run_once().await.unwrap();
     }

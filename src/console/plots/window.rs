@@ -15,9 +15,6 @@ pub struct Window {
     pub step: Step,
 }
 
-/// Down to the beginning of a step.
-type Round = fn(DateTime<Utc>) -> DateTime<Utc>;
-
 impl Window {
     #[must_use]
     pub fn last_24_hours(now: DateTime<Utc>) -> Self {
@@ -42,9 +39,13 @@ impl Window {
     /// Hours of a short time, days of a longer one; of a time that is too long, its end.
     #[must_use]
     pub fn between(since: DateTime<Utc>, until: DateTime<Utc>) -> Self {
-        let (step, round): (_, Round) = match until - since <= HOURS_UP_TO {
-            true => (Step::Hour, hour),
-            false => (Step::Day, day),
+        let step = match until - since <= HOURS_UP_TO {
+            true => Step::Hour,
+            false => Step::Day,
+        };
+        let round = |at| match step {
+            Step::Hour => hour(at),
+            Step::Day => day(at),
         };
         let last = round(until - TimeDelta::microseconds(1)).max(round(since));
         let until = last + length(step);

@@ -18,12 +18,13 @@ use crate::{
 const MANY: i64 = 2_000;
 const KEPT: TimeDelta = TimeDelta::seconds(10);
 
+/// An organisation, and the client that the looker is limited to.
 type Whose = (Uuid, Option<Uuid>);
-type Seen = (DateTime<Utc>, Arc<Standing>);
+type Kept = (DateTime<Utc>, Arc<Standing>);
 
 #[derive(Default)]
 pub struct Standings {
-    kept: Mutex<HashMap<Whose, Seen>>,
+    kept: Mutex<HashMap<Whose, Kept>>,
 }
 
 impl Standings {
