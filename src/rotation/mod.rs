@@ -4,6 +4,7 @@
 //!
 //! What lies on a node's own disk comes under it elsewhere: the internal CA's key when it is opened, the snapshot when
 //! the publisher hears that the database is through.
+mod people;
 mod store;
 
 use std::{
@@ -41,7 +42,7 @@ const LOOKED_AT_EVERY: TimeDelta = TimeDelta::hours(1);
 /// While another node is at it.
 const LOOKED_AT_SOON: TimeDelta = TimeDelta::minutes(1);
 
-/// A column that is sealed, by its table. Another one is a variant with its lines here and in `store.rs`, and a line in
+/// A column that is sealed, by its table. Another one is a variant with its lines here and in a `store.rs`, and a line in
 /// [`keyring::store::usage`] under the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {

@@ -2,7 +2,7 @@
 //! was read.
 use sqlx::PgConnection;
 
-use super::Column;
+use super::{Column, people::store as people};
 use crate::sealed::KeyId;
 
 /// Where a row stands in the order of its table: the parts of its key as text.
@@ -13,8 +13,8 @@ pub struct Place {
 }
 
 pub struct Row {
-    first: String,
-    second: String,
+    pub(super) first: String,
+    pub(super) second: String,
     pub sealed: Vec<u8>,
 }
 
@@ -30,10 +30,10 @@ impl Row {
 /// Rows as columns, for one statement.
 #[derive(Default)]
 pub struct Resealed {
-    first: Vec<String>,
+    pub(super) first: Vec<String>,
     second: Vec<String>,
-    before: Vec<Vec<u8>>,
-    after: Vec<Vec<u8>>,
+    pub(super) before: Vec<Vec<u8>>,
+    pub(super) after: Vec<Vec<u8>>,
 }
 
 impl Resealed {
@@ -142,58 +142,10 @@ pub async fn list(
                 limit
             )
         }
-        Column::UserNames => {
-            rows!(
-                db,
-                r#"select user_id::text as "first!", '' as "second!", name_sealed as "sealed!"
-                     from users
-                    where user_id::text > $2 and substring(name_sealed from 2 for 4) <> $1
-                    order by user_id::text
-                    limit $3"#,
-                key,
-                first,
-                limit
-            )
-        }
-        Column::Registrations => {
-            rows!(
-                db,
-                r#"select registration_id::text as "first!", '' as "second!", sealed
-                     from registrations
-                    where registration_id::text > $2 and substring(sealed from 2 for 4) <> $1
-                    order by registration_id::text
-                    limit $3"#,
-                key,
-                first,
-                limit
-            )
-        }
-        Column::Invitations => {
-            rows!(
-                db,
-                r#"select invitation_id::text as "first!", '' as "second!", email_sealed as sealed
-                     from invitations
-                    where invitation_id::text > $2 and substring(email_sealed from 2 for 4) <> $1
-                    order by invitation_id::text
-                    limit $3"#,
-                key,
-                first,
-                limit
-            )
-        }
-        Column::Outbox => {
-            rows!(
-                db,
-                r#"select outbox_id::text as "first!", '' as "second!", sealed as "sealed!"
-                     from outbox
-                    where outbox_id::text > $2 and substring(sealed from 2 for 4) <> $1
-                    order by outbox_id::text
-                    limit $3"#,
-                key,
-                first,
-                limit
-            )
-        }
+        Column::UserNames => people::list_user_names(db, key, first, limit).await,
+        Column::Registrations => people::list_registrations(db, key, first, limit).await,
+        Column::Invitations => people::list_invitations(db, key, first, limit).await,
+        Column::Outbox => people::list_outbox(db, key, first, limit).await,
         Column::Secrets => {
             rows!(
                 db,
@@ -290,50 +242,10 @@ pub async fn update(db: &mut PgConnection, column: Column, rows: &Resealed) -> R
                 after
             )
         }
-        Column::UserNames => {
-            updated!(
-                db,
-                "update users t set name_sealed = n.after
-                   from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
-                  where t.user_id = n.first::uuid and t.name_sealed = n.before",
-                first,
-                before,
-                after
-            )
-        }
-        Column::Registrations => {
-            updated!(
-                db,
-                "update registrations t set sealed = n.after
-                   from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
-                  where t.registration_id = n.first::uuid and t.sealed = n.before",
-                first,
-                before,
-                after
-            )
-        }
-        Column::Invitations => {
-            updated!(
-                db,
-                "update invitations t set email_sealed = n.after
-                   from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
-                  where t.invitation_id = n.first::uuid and t.email_sealed = n.before",
-                first,
-                before,
-                after
-            )
-        }
-        Column::Outbox => {
-            updated!(
-                db,
-                "update outbox t set sealed = n.after
-                   from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
-                  where t.outbox_id = n.first::uuid and t.sealed = n.before",
-                first,
-                before,
-                after
-            )
-        }
+        Column::UserNames => people::update_user_names(db, rows).await,
+        Column::Registrations => people::update_registrations(db, rows).await,
+        Column::Invitations => people::update_invitations(db, rows).await,
+        Column::Outbox => people::update_outbox(db, rows).await,
         Column::Secrets => {
             updated!(
                 db,

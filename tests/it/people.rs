@@ -130,7 +130,7 @@ pub fn link(mail: &Mail) -> String {
     let word = mail
         .text
         .split_whitespace()
-        .find(|word| word.starts_with("http"))
+        .find(|word| word.starts_with("http") && word.contains("://"))
         .expect("a link");
     let rest = word.split_once("://").unwrap().1;
     rest[rest.find('/').unwrap()..].to_owned()

@@ -125,11 +125,12 @@ async fn an_organisation_is_renamed_and_keeps_requests_and_events_as_long_as_it_
         .execute(&pool)
         .await
         .unwrap();
-        let mut db = pool.acquire().await.unwrap();
+        let mut db = pool.begin().await.unwrap();
         let day = signpost::clock::now().date_naive() - chrono::Days::new(u64::try_from(days).unwrap());
         signpost::request_log::store::ensure_partition(&mut db, day)
             .await
             .unwrap();
+        db.commit().await.unwrap();
         sqlx::query(
             "insert into requests (request_id, at, organisation_id, hostname, model_family, outcome, status, client_network)
              select gen_random_uuid(), now() - make_interval(days => $1), organisation_id, 'a.example', 'Mac', 'served', 200, '192.0.2.0/24'

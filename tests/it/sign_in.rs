@@ -254,7 +254,7 @@ async fn a_forgotten_password_is_set_anew_by_mail_once_and_ends_every_session(po
     assert_eq!(leads_to(&person.sign_in(EMAIL, another).await), "/");
     let readable: i64 = sqlx::query_scalar(
         "select count(*) from users, outbox
-          where users::text || outbox::text ilike '%msp.example%' or convert_from(email_sealed, 'latin1') like '%@%.example%'",
+          where users::text || outbox::text ilike '%msp.example%' or encode(email_sealed, 'escape') like '%@%.example%'",
     )
     .fetch_one(&pool)
     .await

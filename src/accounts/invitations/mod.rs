@@ -1,5 +1,6 @@
 //! Invitations: an address, what its owner is to be, and a link by mail that works once, for seven days. Whoever opens
 //! it and has an account must be signed in with that very address; whoever has none makes one.
+mod acceptance;
 mod letter;
 pub mod store;
 
@@ -9,14 +10,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Operator, Scope,
+    Scope,
     email::Email,
     members::{self, MAX_MEMBERS, MemberError, Standing, authority, may_give},
     organisations::OrganisationError,
-    people::{self, NewPerson},
     secret_text::SecretText,
 };
 use crate::{audit, outbox, sealed::Keyring};
+pub use acceptance::{Accepted, Opened, accept, accept_as_new, open};
 
 const LIFETIME: TimeDelta = TimeDelta::days(7);
 /// Of one organisation.
@@ -47,21 +48,6 @@ pub struct Invitation {
 pub struct NewInvitation {
     pub email: Email,
     pub standing: Standing,
-}
-
-/// What whoever has the link is shown.
-pub struct Opened {
-    pub organisation: String,
-    pub invitation: Invitation,
-    /// Who has this address; none: nobody yet.
-    pub user_id: Option<Uuid>,
-}
-
-/// Who has become a member of what.
-#[derive(Clone, Copy, Debug)]
-pub struct Accepted {
-    pub user_id: Uuid,
-    pub organisation_id: Uuid,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -236,75 +222,6 @@ fn open_row(keyring: &Keyring, row: store::Row) -> Result<Invitation, Invitation
         client: row.client,
         created_at: row.created_at,
         expires_at: row.expires_at,
-    })
-}
-
-/// What the link that holds `secret` is for.
-pub async fn open(
-    db: &mut PgConnection,
-    keyring: &Keyring,
-    secret: &SecretText,
-    now: DateTime<Utc>,
-) -> Result<Opened, InvitationError> {
-    let operator = Operator::signing_in();
-    let found = store::find_by_token(db, operator, &secret.digest(), now).await?;
-    let found = found.ok_or(InvitationError::NotFound)?;
-    let scope = operator.scope(found.organisation_id);
-    let known = people::store::find_credentials(db, operator, &found.email_digest).await?;
-    Ok(Opened {
-        organisation: store::find_organisation(db, &scope).await?,
-        invitation: find(db, keyring, &scope, found.invitation_id, now).await?,
-        user_id: known.map(|known| known.user_id),
-    })
-}
-
-/// Makes the person a member, if the invitation is for their address.
-pub async fn accept(
-    db: &mut PgConnection,
-    secret: &SecretText,
-    user_id: Uuid,
-    now: DateTime<Utc>,
-) -> Result<Accepted, InvitationError> {
-    let operator = Operator::signing_in();
-    let taken = store::take(db, operator, &secret.digest(), now).await?;
-    let taken = taken.ok_or(InvitationError::NotFound)?;
-    // Whoever does not commit leaves the invitation as it was.
-    if people::store::find_digest(db, operator, user_id).await? != Some(taken.email_digest.clone()) {
-        return Err(InvitationError::NotYours);
-    }
-    join(db, &taken, user_id).await
-}
-
-/// Makes somebody new, and a member.
-pub async fn accept_as_new(
-    db: &mut PgConnection,
-    keyring: &Keyring,
-    secret: &SecretText,
-    (name, password_hash): (&str, &str),
-    now: DateTime<Utc>,
-) -> Result<Accepted, InvitationError> {
-    let taken = store::take(db, Operator::signing_in(), &secret.digest(), now).await?;
-    let taken = taken.ok_or(InvitationError::NotFound)?;
-    let email = keyring
-        .open(&context(taken.invitation_id), &taken.email_sealed)
-        .map_err(MemberError::from)?;
-    let new = NewPerson {
-        email: &Email::opened(email).ok_or(InvitationError::NotFound)?,
-        name: Some(name),
-        password_hash: Some(password_hash),
-    };
-    let user_id = people::create(db, keyring, new).await?;
-    join(db, &taken, user_id).await
-}
-
-async fn join(db: &mut PgConnection, taken: &store::Taken, user_id: Uuid) -> Result<Accepted, InvitationError> {
-    let standing = Standing::stored(&taken.role, taken.client_id);
-    let scope = Scope::of_new_member(taken.organisation_id, user_id, None);
-    store::insert_membership(db, &scope, user_id, standing).await?;
-    members::record(db, &scope, "member.joined", user_id, standing.details()).await?;
-    Ok(Accepted {
-        user_id,
-        organisation_id: taken.organisation_id,
     })
 }
 

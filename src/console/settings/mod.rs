@@ -148,14 +148,11 @@ impl ClientChoice {
 fn parse_standing(form: &mut Form) -> Option<Standing> {
     let role = form.parse("role", |text| Role::parse(text).ok_or("must be chosen"));
     let client_id = form.parse("client_id", parse_client);
-    let standing = Standing::new(role?, client_id?);
-    match standing {
-        Ok(standing) => Some(standing),
-        Err(_) => {
-            form.complain("client_id", "must be all clients for an owner or an admin");
-            None
-        }
+    let standing = Standing::new(role?, client_id?).ok();
+    if standing.is_none() {
+        form.complain("client_id", "must be all clients for an owner or an admin");
     }
+    standing
 }
 
 fn parse_client(text: &str) -> Result<Option<Uuid>, &'static str> {

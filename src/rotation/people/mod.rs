@@ -1,0 +1,2 @@
+//! What is sealed of people: names, addresses, mails.
+pub mod store;

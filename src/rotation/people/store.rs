@@ -1,0 +1,77 @@
+//! Every statement that seals anew what is known of people. Each has an id: another column of a table with one is two
+//! statements here.
+use sqlx::PgConnection;
+
+use crate::rotation::store::{Resealed, Row};
+
+macro_rules! sealed_by_id {
+    ($list:ident: $select:tt, $update:ident: $set:tt) => {
+        pub async fn $list(
+            db: &mut PgConnection,
+            key: &[u8],
+            after: &str,
+            limit: i64,
+        ) -> Result<Vec<Row>, sqlx::Error> {
+            sqlx::query_as!(Row, $select, key, after, limit)
+                .fetch_all(db)
+                .await
+        }
+
+        pub async fn $update(db: &mut PgConnection, rows: &Resealed) -> Result<u64, sqlx::Error> {
+            let updated = sqlx::query!($set, &rows.first, &rows.before, &rows.after);
+            Ok(updated.execute(db).await?.rows_affected())
+        }
+    };
+}
+
+sealed_by_id!(
+    list_user_names:
+    r#"select user_id::text as "first!", '' as "second!", name_sealed as "sealed!"
+         from users
+        where user_id::text > $2 and substring(name_sealed from 2 for 4) <> $1
+        order by user_id::text
+        limit $3"#,
+    update_user_names:
+    "update users t set name_sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.user_id = n.first::uuid and t.name_sealed = n.before"
+);
+
+sealed_by_id!(
+    list_registrations:
+    r#"select registration_id::text as "first!", '' as "second!", sealed
+         from registrations
+        where registration_id::text > $2 and substring(sealed from 2 for 4) <> $1
+        order by registration_id::text
+        limit $3"#,
+    update_registrations:
+    "update registrations t set sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.registration_id = n.first::uuid and t.sealed = n.before"
+);
+
+sealed_by_id!(
+    list_invitations:
+    r#"select invitation_id::text as "first!", '' as "second!", email_sealed as sealed
+         from invitations
+        where invitation_id::text > $2 and substring(email_sealed from 2 for 4) <> $1
+        order by invitation_id::text
+        limit $3"#,
+    update_invitations:
+    "update invitations t set email_sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.invitation_id = n.first::uuid and t.email_sealed = n.before"
+);
+
+sealed_by_id!(
+    list_outbox:
+    r#"select outbox_id::text as "first!", '' as "second!", sealed as "sealed!"
+         from outbox
+        where outbox_id::text > $2 and substring(sealed from 2 for 4) <> $1
+        order by outbox_id::text
+        limit $3"#,
+    update_outbox:
+    "update outbox t set sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.outbox_id = n.first::uuid and t.sealed = n.before"
+);
