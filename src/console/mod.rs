@@ -16,6 +16,7 @@ mod password;
 mod sent_mails;
 mod sign_in;
 mod sign_up;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -87,6 +88,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("")
             .service(page("/welcome", web::get().to(overview::welcome)))
+            .configure(webhooks::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

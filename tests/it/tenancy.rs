@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use crate::app::{Answer, Msp, TENANT, TestApp, eventually};
 
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 7] = [
     "/clients",
     "/mdm-servers",
     "/domains",
     "/requests",
     "/tokens",
+    "/webhook-endpoints",
     "/audit-events",
 ];
 
@@ -24,6 +25,7 @@ struct Tenant {
     client: String,
     server: String,
     token: String,
+    webhook: String,
     hostname: &'static str,
     domain: String,
 }
@@ -40,6 +42,9 @@ impl Tenant {
         let token = msp
             .post("/tokens", json!({"name": "CI", "scopes": ["domains:write"]}))
             .await;
+        // Of what does not happen here.
+        let webhook = json!({"url": "https://hooks.acme.example/", "events": ["certificate.failed"]});
+        let webhook = msp.post("/webhook-endpoints", webhook).await;
         app.verify(hostname).await;
         app.ask(hostname, "?user-identifier=ada@contoso.com&model-family=iPhone")
             .await;
@@ -49,13 +54,14 @@ impl Tenant {
             server: id(&domain["policy"]["default"]["server_id"]),
             domain: id(&domain["id"]),
             token: id(&token.json()["id"]),
+            webhook: id(&webhook.json()["id"]),
             msp,
             hostname,
         }
     }
 
-    fn ids(&self) -> [&String; 4] {
-        [&self.client, &self.server, &self.token, &self.domain]
+    fn ids(&self) -> [&String; 5] {
+        [&self.client, &self.server, &self.token, &self.domain, &self.webhook]
     }
 
     /// Everything that it can see, but for when its tokens were used.
