@@ -141,6 +141,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "request_log",
             "rotation",
             "telemetry",
+            "webhooks",
         ],
     ),
     // What puts the parts together.

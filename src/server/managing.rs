@@ -101,7 +101,7 @@ pub fn console(settings: &Settings, installation: &Installation, addresses: &Add
 }
 
 /// `None`: there is no mail server, and mails stay in the outbox.
-pub fn postman(settings: &Settings, installation: &Installation) -> Result<Option<Postman>> {
+fn postman(settings: &Settings, installation: &Installation) -> Result<Option<Postman>> {
     let (Some(url), Some(from)) = (&settings.smtp_url, &settings.mail_from) else {
         return Ok(None);
     };
@@ -114,7 +114,7 @@ pub fn postman(settings: &Settings, installation: &Installation) -> Result<Optio
 }
 
 /// Tells other people's programs what happens.
-pub fn courier(
+fn courier(
     settings: &Settings,
     installation: &Installation,
     addresses: &Addresses,
@@ -132,6 +132,7 @@ pub fn courier(
             dns,
             patience: PATIENCE,
         },
+        backlog: Arc::default(),
     })
 }
 
@@ -139,6 +140,18 @@ pub fn courier(
 pub struct Messengers {
     pub postman: Option<Postman>,
     pub courier: Courier,
+}
+
+pub fn messengers(
+    settings: &Settings,
+    installation: &Installation,
+    addresses: &Addresses,
+    serving: &Serving,
+) -> Result<Messengers> {
+    Ok(Messengers {
+        postman: postman(settings, installation)?,
+        courier: courier(settings, installation, addresses, serving)?,
+    })
 }
 
 /// What is done without anybody asking.

@@ -28,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
-use managing::Messengers;
 pub use names::own;
 use node::{Looks, Member};
 pub use running::Running;
@@ -115,13 +114,15 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
-    let api = web::Data::new(api);
+    let api = web::Data::new(managing::api(
+        settings,
+        &installation,
+        &addresses,
+        &serving,
+        wanted.clone(),
+    )?);
     let console = web::Data::new(managing::console(settings, &installation, &addresses, purpose));
-    let messengers = Messengers {
-        postman: managing::postman(settings, &installation)?,
-        courier: managing::courier(settings, &installation, &addresses, &serving)?,
-    };
+    let messengers = managing::messengers(settings, &installation, &addresses, &serving)?;
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
     let looks = Looks {
         names: serving.names(),
@@ -146,6 +147,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         spool: spool.clone(),
         shipper: shipper.clone(),
         board: obtainer.board.clone(),
+        webhooks: messengers.courier.backlog.clone(),
         left_to_seal: rotation.left.clone(),
         needs_old_key: publisher.needs_old_key(),
         pools: [installation.postgres.pool().clone(), pool.clone()],

@@ -47,7 +47,7 @@ impl From<Delivery> for Row {
     fn from(delivery: Delivery) -> Self {
         let (class, state) = match delivery.state() {
             State::Waiting => ("wait", "Waiting"),
-            State::Retrying => ("bad", "Failed, tried again"),
+            State::Retrying => ("bad", "Failed, will be tried again"),
             State::Delivered => ("good", "Delivered"),
             State::GivenUp => ("bad", "Given up"),
         };
