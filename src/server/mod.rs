@@ -37,7 +37,7 @@ use serving::Serving;
 use crate::{
     certificates::wanted::Wanted,
     config::Settings,
-    discovery::front_door::FrontDoor,
+    discovery::{front_door::FrontDoor, handler::Discovery},
     jobs::{self, Means},
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot},
@@ -114,13 +114,8 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let api = web::Data::new(managing::api(
-        settings,
-        &installation,
-        &addresses,
-        &serving,
-        wanted.clone(),
-    )?);
+    let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
+    let api = web::Data::new(api);
     let console = web::Data::new(managing::console(settings, &installation, &addresses, purpose));
     let messengers = managing::messengers(settings, &installation, &addresses, &serving)?;
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
@@ -152,12 +147,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         needs_old_key: publisher.needs_old_key(),
         pools: [installation.postgres.pool().clone(), pool.clone()],
     };
-    let door = FrontDoor {
-        discovery: discovery.clone(),
-        portal_host: settings.portal_host.as_str().into(),
-        edge_host: settings.edge_host.as_str().into(),
-        validation: node.validation(),
-    };
+    let door = door(settings, &discovery, &node);
     let challenges = node.challenges();
     let mut tasks = Tasks::default();
     let stop = StopOnDrop(spool.clone());
@@ -199,6 +189,15 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         resolver,
         issuer,
     })
+}
+
+fn door(settings: &Settings, discovery: &Arc<Discovery>, node: &Member) -> FrontDoor {
+    FrontDoor {
+        discovery: discovery.clone(),
+        portal_host: settings.portal_host.as_str().into(),
+        edge_host: settings.edge_host.as_str().into(),
+        validation: node.validation(),
+    }
 }
 
 /// From the database, or from the last snapshot if the database is away.
