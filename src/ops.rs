@@ -18,6 +18,7 @@ use crate::{
     request_log::{shipper::Shipper, spool::Spool},
     rotation,
     telemetry::{Gauges, catch_up},
+    webhooks::courier::Backlog,
 };
 
 /// What the ops listener looks at.
@@ -34,6 +35,7 @@ pub struct Ops {
     pub spool: Arc<Spool>,
     pub shipper: Arc<Shipper>,
     pub board: Arc<Board>,
+    pub webhooks: Arc<Backlog>,
     pub left_to_seal: Arc<rotation::Left>,
     /// Of the snapshot on disk.
     pub needs_old_key: Arc<AtomicBool>,
@@ -93,6 +95,13 @@ impl Ops {
             .set(gauge(certificates.expired));
         self.look_at_certificates();
         self.look_at_served();
+        let deliveries = [
+            ("waiting", self.webhooks.waiting()),
+            ("failing", self.webhooks.failing()),
+        ];
+        for (state, count) in deliveries {
+            self.gauges.webhook_deliveries.with_label_values(&[state]).set(count);
+        }
         for (table, rows) in self.left_to_seal.iter() {
             self.gauges.old_seals.with_label_values(&[table]).set(gauge(rows));
         }

@@ -63,6 +63,7 @@ pub struct Gauges {
     pub certificate_soonest_expiry: IntGauge,
     pub acme_orders_left: IntGauge,
     pub acme_paused: IntGauge,
+    pub webhook_deliveries: IntGaugeVec,
     pub pool_connections: IntGaugeVec,
     pub old_seals: IntGaugeVec,
     pub snapshot_old_seals: IntGauge,
@@ -125,6 +126,10 @@ impl Gauges {
                 "Orders that the CA's limit for the account leaves; -1: no limit is known.",
             )?,
             acme_paused: gauge("signpost_acme_paused", "1: the CA is left alone.")?,
+            webhook_deliveries: by_state(
+                "signpost_webhook_deliveries",
+                "Deliveries that wait, and those of them that have failed before.",
+            )?,
             pool_connections: by_state(
                 "signpost_database_connections",
                 "Connections to the database, by state.",

@@ -156,6 +156,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "request_log",
             "rotation",
             "telemetry",
+            "webhooks",
         ],
     ),
     // What puts the parts together.

@@ -26,6 +26,7 @@ mod settings;
 mod sign_in;
 mod sign_up;
 mod upload;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -130,6 +131,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
             .configure(registry::pages)
             .configure(requests::pages)
             .configure(security::pages)
+            .configure(webhooks::pages)
             .default_service(web::to(|| async { Err::<&str, _>(Fault::NoSuchPage) }))
             .wrap(from_fn(door::authenticate)),
     );

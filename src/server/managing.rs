@@ -144,27 +144,26 @@ fn courier(
             dns,
             patience: PATIENCE,
         },
+        backlog: Arc::default(),
     })
 }
 
 /// Who tells whom, in the background.
 pub struct Messengers {
     postman: Option<Postman>,
-    courier: Courier,
+    pub courier: Courier,
 }
 
-impl Messengers {
-    pub fn new(
-        settings: &Settings,
-        installation: &Installation,
-        addresses: &Addresses,
-        serving: &Serving,
-    ) -> Result<Self> {
-        Ok(Self {
-            postman: postman(settings, installation)?,
-            courier: courier(settings, installation, addresses, serving)?,
-        })
-    }
+pub fn messengers(
+    settings: &Settings,
+    installation: &Installation,
+    addresses: &Addresses,
+    serving: &Serving,
+) -> Result<Messengers> {
+    Ok(Messengers {
+        postman: postman(settings, installation)?,
+        courier: courier(settings, installation, addresses, serving)?,
+    })
 }
 
 /// What is done without anybody asking.

@@ -28,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
-use managing::Messengers;
 pub use names::own;
 use node::{Looks, Member};
 pub use running::Running;
@@ -38,7 +37,7 @@ use serving::Serving;
 use crate::{
     certificates::wanted::Wanted,
     config::Settings,
-    discovery::front_door::FrontDoor,
+    discovery::{front_door::FrontDoor, handler::Discovery},
     jobs::{self, Means},
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot},
@@ -118,7 +117,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
     let api = web::Data::new(api);
     let console = web::Data::new(managing::console(settings, &installation, &api, purpose));
-    let messengers = Messengers::new(settings, &installation, &addresses, &serving)?;
+    let messengers = managing::messengers(settings, &installation, &addresses, &serving)?;
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
     let looks = Looks {
         names: serving.names(),
@@ -143,16 +142,12 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         spool: spool.clone(),
         shipper: shipper.clone(),
         board: obtainer.board.clone(),
+        webhooks: messengers.courier.backlog.clone(),
         left_to_seal: rotation.left.clone(),
         needs_old_key: publisher.needs_old_key(),
         pools: [installation.postgres.pool().clone(), pool.clone()],
     };
-    let door = FrontDoor {
-        discovery: discovery.clone(),
-        portal_host: settings.portal_host.as_str().into(),
-        edge_host: settings.edge_host.as_str().into(),
-        validation: node.validation(),
-    };
+    let door = door(settings, &discovery, &node);
     let challenges = node.challenges();
     let mut tasks = Tasks::default();
     let stop = StopOnDrop(spool.clone());
@@ -194,6 +189,15 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         resolver,
         issuer,
     })
+}
+
+fn door(settings: &Settings, discovery: &Arc<Discovery>, node: &Member) -> FrontDoor {
+    FrontDoor {
+        discovery: discovery.clone(),
+        portal_host: settings.portal_host.as_str().into(),
+        edge_host: settings.edge_host.as_str().into(),
+        validation: node.validation(),
+    }
 }
 
 /// From the database, or from the last snapshot if the database is away.

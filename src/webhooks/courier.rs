@@ -1,9 +1,17 @@
 //! Brings deliveries to their endpoints. Each is claimed by lease, so that of several nodes one brings it; one may arrive
 //! twice if that node dies between sending and noting it, and never not at all. A slow endpoint holds up nobody else's.
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -23,9 +31,34 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Longer than an attempt and what is written of it.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
+/// Between two counts of what waits.
+const COUNT: Duration = Duration::from_secs(30);
+
 pub struct Courier {
     pub events: Events,
     pub sender: Sender,
+    pub backlog: Arc<Backlog>,
+}
+
+/// What waits on all nodes, as this one counted last.
+#[derive(Default)]
+pub struct Backlog {
+    waiting: AtomicI64,
+    failing: AtomicI64,
+}
+
+impl Backlog {
+    /// All that wait.
+    #[must_use]
+    pub fn waiting(&self) -> i64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that have failed before.
+    #[must_use]
+    pub fn failing(&self) -> i64 {
+        self.failing.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Default)]
@@ -63,11 +96,12 @@ impl Courier {
     /// Until `cancel`. Nothing that goes wrong ends it.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut work = Work::default();
+        let mut counted: Option<Instant> = None;
         loop {
             let held = work.held.clone();
             let looked = tokio::select! {
                 () = cancel.cancelled() => break,
-                looked = work.goes_on_during(self.look(&held)) => looked,
+                looked = work.goes_on_during(self.look(&held, &mut counted)) => looked,
             };
             match looked {
                 Ok(due) => {
@@ -93,10 +127,22 @@ impl Courier {
     }
 
     /// Hands on what has happened, and claims what is due.
-    async fn look(&self, held: &[Held]) -> Result<Vec<Due>, sqlx::Error> {
+    async fn look(&self, held: &[Held], counted: &mut Option<Instant>) -> Result<Vec<Due>, sqlx::Error> {
         let now = crate::clock::now();
+        if counted.is_none_or(|at| at.elapsed() >= COUNT) {
+            self.count().await?;
+            *counted = Some(Instant::now());
+        }
         while self.events.hand_on(now).await? > 0 {}
         self.claim(held, now).await
+    }
+
+    async fn count(&self) -> Result<(), sqlx::Error> {
+        let mut db = self.events.pool.acquire().await?;
+        let (waiting, failing) = deliveries::count(&mut db, Operator::checking()).await?;
+        self.backlog.waiting.store(waiting, Ordering::Relaxed);
+        self.backlog.failing.store(failing, Ordering::Relaxed);
+        Ok(())
     }
 
     /// What this node may bring beside what it holds.

@@ -11,7 +11,8 @@ struct Writes {
     msp: Msp,
     client: String,
     server: String,
-    paths: [(&'static str, String); 12],
+    webhook: String,
+    paths: [(&'static str, String); 14],
 }
 
 impl Writes {
@@ -24,6 +25,9 @@ impl Writes {
             text(&domain["client_id"]),
             text(&domain["policy"]["default"]["server_id"]),
         );
+        let webhook = json!({"url": "https://hooks.acme.example/", "events": ["certificate.issued"]});
+        let webhook = msp.post("/webhook-endpoints", webhook).await.json();
+        let webhook = format!("/webhook-endpoints/{}", text(&webhook["id"]));
         let paths = [
             ("POST", "/clients".to_owned()),
             ("PATCH", format!("/clients/{client}")),
@@ -37,11 +41,14 @@ impl Writes {
             ("POST", "/tokens".to_owned()),
             ("POST", "/invitations".to_owned()),
             ("PATCH", format!("/members/{}", text(&members["data"][0]["id"]))),
+            ("POST", "/webhook-endpoints".to_owned()),
+            ("PATCH", webhook.clone()),
         ];
         Self {
             msp,
             client,
             server,
+            webhook,
             paths,
         }
     }
@@ -166,6 +173,9 @@ async fn an_unknown_field_and_a_wrong_type_are_named_with_their_place(pool: PgPo
     let mdm_server = |changed: Value| writes.mdm_server(&changed);
     let token = |changed: Value| merged(json!({"name": "CI", "scopes": ["domains:read"]}), &changed);
     let invitation = |changed: Value| merged(json!({"email": "new@contoso.com", "role": "viewer"}), &changed);
+    let fine = json!({"url": "https://hooks.acme.example/", "events": ["certificate.issued"]});
+    let webhook = |changed: Value| merged(fine.clone(), &changed);
+    let at_webhook = writes.webhook.clone();
     let at_client = format!("/clients/{client}");
     let at_server = format!("/mdm-servers/{server}");
     let cases = [
@@ -460,6 +470,61 @@ async fn an_unknown_field_and_a_wrong_type_are_named_with_their_place(pool: PgPo
             invitation(json!({"role": "admin", "client_id": writes.client})),
             "/client_id",
         ),
+        ("POST", "/webhook-endpoints", webhook(json!({"x": 1})), "/x"),
+        (
+            "POST",
+            "/webhook-endpoints",
+            webhook(json!({"secret": "whsec_chosen"})),
+            "/secret",
+        ),
+        ("POST", "/webhook-endpoints", webhook(json!({"url": 1})), "/url"),
+        (
+            "POST",
+            "/webhook-endpoints",
+            webhook(json!({"url": "ftp://a.example"})),
+            "/url",
+        ),
+        (
+            "POST",
+            "/webhook-endpoints",
+            webhook(json!({"url": "https://a\0.example"})),
+            "/url",
+        ),
+        ("POST", "/webhook-endpoints", webhook(json!({"events": []})), "/events"),
+        (
+            "POST",
+            "/webhook-endpoints",
+            webhook(json!({"events": null})),
+            "/events",
+        ),
+        (
+            "POST",
+            "/webhook-endpoints",
+            webhook(json!({"events": ["certificate.issued", "Certificate.issued"]})),
+            "/events/1",
+        ),
+        (
+            "POST",
+            "/webhook-endpoints",
+            webhook(json!({"description": "a\0"})),
+            "/description",
+        ),
+        (
+            "POST",
+            "/webhook-endpoints",
+            webhook(json!({"description": "a".repeat(201)})),
+            "/description",
+        ),
+        (
+            "POST",
+            "/webhook-endpoints",
+            webhook(json!({"client_id": uuid::Uuid::now_v7()})),
+            "/client_id",
+        ),
+        ("PATCH", &at_webhook, json!({"client_id": client}), "/client_id"),
+        ("PATCH", &at_webhook, json!({"disabled": "yes"}), "/disabled"),
+        ("PATCH", &at_webhook, json!({"events": []}), "/events"),
+        ("PATCH", &at_webhook, json!({"url": ""}), "/url"),
     ];
     let mut wrong = Vec::new();
     for (method, path, body, pointer) in cases {
@@ -721,6 +786,7 @@ async fn a_query_is_read_strictly(pool: PgPool) {
         "/tokens",
         "/members",
         "/invitations",
+        "/webhook-endpoints",
         "/audit-events",
     ] {
         for (query, pointer) in [

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::app::{Answer, Msp, TENANT, TestApp, eventually};
 
-const LISTS: [&str; 8] = [
+const LISTS: [&str; 9] = [
     "/clients",
     "/mdm-servers",
     "/domains",
@@ -15,6 +15,7 @@ const LISTS: [&str; 8] = [
     "/tokens",
     "/members",
     "/invitations",
+    "/webhook-endpoints",
     "/audit-events",
 ];
 
@@ -26,6 +27,7 @@ struct Tenant {
     client: String,
     server: String,
     token: String,
+    webhook: String,
     hostname: &'static str,
     domain: String,
     member: String,
@@ -47,6 +49,9 @@ impl Tenant {
         let invitation = json!({"email": format!("new@{hostname}"), "role": "viewer"});
         let invitation = msp.post("/invitations", invitation).await;
         let members = msp.get("/members").await.json();
+        // Of what does not happen here.
+        let webhook = json!({"url": "https://hooks.acme.example/", "events": ["certificate.failed"]});
+        let webhook = msp.post("/webhook-endpoints", webhook).await;
         app.verify(hostname).await;
         app.ask(hostname, "?user-identifier=ada@contoso.com&model-family=iPhone")
             .await;
@@ -58,12 +63,13 @@ impl Tenant {
             token: id(&token.json()["id"]),
             member: id(&members["data"][0]["id"]),
             invitation: id(&invitation.json()["id"]),
+            webhook: id(&webhook.json()["id"]),
             msp,
             hostname,
         }
     }
 
-    fn ids(&self) -> [&String; 6] {
+    fn ids(&self) -> [&String; 7] {
         [
             &self.client,
             &self.server,
@@ -71,6 +77,7 @@ impl Tenant {
             &self.domain,
             &self.member,
             &self.invitation,
+            &self.webhook,
         ]
     }
 

@@ -146,6 +146,7 @@ fn impatient(pool: &PgPool, keyring: &Arc<Keyring>, allowed: &[&str], patience: 
             dns: Dns::new(&["127.0.0.1:1".parse().unwrap()]).unwrap(),
             patience,
         },
+        backlog: Arc::default(),
     }
 }
 

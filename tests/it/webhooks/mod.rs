@@ -2,4 +2,5 @@
 mod deliveries;
 mod endpoints;
 mod facts;
+mod pages;
 mod receiver;

@@ -38,7 +38,7 @@ impl Received {
     /// Whether one of its signatures is by `secret`, as openssl says.
     pub fn is_signed_by(&self, secret: &str) -> bool {
         let key = BASE64_STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
-        let key = key.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let key = signpost::input::hexadecimal(&key);
         let mut openssl = Command::new("openssl")
             .args(["dgst", "-sha256", "-mac", "HMAC", "-binary", "-macopt"])
             .arg(format!("hexkey:{key}"))
