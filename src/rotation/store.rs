@@ -177,7 +177,6 @@ pub async fn list(
 }
 
 /// Returns how many were still as they had been read.
-#[expect(clippy::too_many_lines, reason = "one statement a column")]
 pub async fn update(db: &mut PgConnection, column: Column, rows: &Resealed) -> Result<u64, sqlx::Error> {
     let Resealed {
         first,
