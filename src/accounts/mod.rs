@@ -7,6 +7,7 @@ pub mod clients;
 pub mod email;
 pub mod email_changes;
 pub mod organisations;
+pub mod passkeys;
 pub mod password_links;
 pub mod people;
 pub mod proof;

@@ -4,6 +4,7 @@ mod demo;
 mod domain;
 mod org;
 mod paper;
+mod person;
 mod probe;
 
 use std::{future::Future, process::ExitCode};
@@ -37,6 +38,9 @@ pub enum Command {
     /// Domains of all organisations
     #[command(subcommand)]
     Domain(domain::DomainCommand),
+    /// People of all organisations
+    #[command(subcommand)]
+    Person(person::Person),
     /// What would a device get? Looks at any domain, from here
     Probe(probe::Arguments),
     /// Fill the database with example data
@@ -65,6 +69,9 @@ impl Command {
             Self::Org(command) => with_installation(async |_, installation| org::run(command, installation).await),
             Self::Domain(command) => {
                 with_installation(async |_, installation| domain::run(command, installation).await)
+            }
+            Self::Person(command) => {
+                with_installation(async |_, installation| person::run(command, installation).await)
             }
             Self::Demo => with_installation(async |settings, installation| demo::run(settings, installation).await),
         }

@@ -68,13 +68,7 @@ pub async fn submit(
         crate::clock::now(),
     );
     console.attempts.take(&origin)?;
-    let refuse = |form: Form| {
-        Ok(page::refuse(&SignInPage {
-            frame: Frame::visitor(&browser),
-            form,
-            may_register: console.may_register,
-        }))
-    };
+    let refuse = |form: Form| Ok(refuse(&browser, &console, form));
     let Some(email) = form.parse("email", Email::parse) else {
         return refuse(form);
     };
@@ -112,12 +106,23 @@ pub async fn submit(
     }
 }
 
+/// The page again, with what was typed.
+pub(super) fn refuse(browser: &Browser, console: &Console, form: Form) -> HttpResponse {
+    page::refuse(&SignInPage {
+        frame: Frame::visitor(browser),
+        form,
+        may_register: console.may_register,
+    })
+}
+
 pub(super) const NO_MEMBER: &str = "You are no member of any organisation any more. Ask for an invitation.";
 
 /// What somebody has shown at the door.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
     Password,
+    /// Two factors at once: the device, and what it asked its owner for.
+    Passkey,
 }
 
 /// Somebody who has shown who it is.
@@ -146,6 +151,7 @@ pub(super) async fn admit(
     };
     let stage = match arrival.shown {
         Shown::Password => second_factors::stage(&mut tx, operator, user_id).await?,
+        Shown::Passkey => Stage::SignedIn,
     };
     end_session(request, &mut tx).await?;
     let origin = origin(request, &console.trusted_proxies);

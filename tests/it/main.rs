@@ -23,6 +23,7 @@ mod imports;
 mod key_rotation;
 mod openapi;
 mod outage;
+mod passkeys;
 mod people;
 mod probe;
 mod process;

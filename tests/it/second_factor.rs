@@ -1,5 +1,6 @@
 //! A code after the password.
 use aws_lc_rs::hmac;
+use signpost::accounts::{Operator, email::Email, second_factors};
 use sqlx::PgPool;
 
 use super::{
@@ -330,5 +331,31 @@ async fn the_page_for_the_code_is_for_whoever_has_shown_the_password_just_now(po
         .await
         .unwrap();
     assert_eq!(changed, 0);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn an_operator_lets_in_again_who_has_lost_phone_and_codes(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let owner = app.owner("Acme IT", EMAIL).await;
+    turn_on(&owner).await;
+    let reset = async |email: &str| {
+        let mut tx = pool.begin().await.unwrap();
+        let (operator, email) = (Operator::at_the_command_line(), Email::parse(email).unwrap());
+        let done = second_factors::reset(&mut tx, operator, &app.running.keyring(), &email).await;
+        tx.commit().await.unwrap();
+        done.unwrap()
+    };
+    assert!(!reset("nobody@msp.example").await);
+    assert!(reset(EMAIL).await);
+    assert!(!reset(EMAIL).await, "it is off");
+    assert_eq!(owner.get("/welcome").await.status, 303, "signed out");
+    assert_eq!(leads_to(&owner.sign_in(EMAIL, PASSWORD).await), "/");
+    let by: Vec<String> =
+        sqlx::query_scalar("select actor_kind from audit_events where action = 'member.second_factor_reset'")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(by, ["operator"]);
     app.stop().await;
 }
