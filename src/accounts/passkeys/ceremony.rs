@@ -10,7 +10,10 @@ use webauthn_rp::{
     request::{
         PublicKeyCredentialDescriptor, TimedCeremony,
         auth::AuthenticationVerificationOptions,
-        register::{Nickname, PublicKeyCredentialUserEntity, RegistrationVerificationOptions, UserHandle16, Username},
+        register::{
+            CredProtect, Nickname, PublicKeyCredentialUserEntity, RegistrationVerificationOptions, UserHandle16,
+            Username,
+        },
     },
     response::{
         AuthTransports, CredentialId, SentChallenge,
