@@ -60,11 +60,9 @@ pub async fn submit(
         shown: Shown::Passkey,
         next: next(form.value("next")),
     };
-    match sign_in::admit(&request, &console, &arrival, now).await? {
-        Some(response) => Ok(response),
-        None => {
-            form.complain("", NO_MEMBER);
-            Ok(sign_in::refuse(&browser, &console, form))
-        }
+    if let Some(response) = sign_in::admit(&request, &console, &arrival, now).await? {
+        return Ok(response);
     }
+    form.complain("", NO_MEMBER);
+    Ok(sign_in::refuse(&browser, &console, form))
 }

@@ -97,13 +97,11 @@ pub async fn submit(
         shown: Shown::Password,
         next: next(form.value("next")),
     };
-    match admit(&request, &console, &arrival, now).await? {
-        Some(response) => Ok(response),
-        None => {
-            form.complain("", NO_MEMBER);
-            refuse(form)
-        }
+    if let Some(response) = admit(&request, &console, &arrival, now).await? {
+        return Ok(response);
     }
+    form.complain("", NO_MEMBER);
+    refuse(form)
 }
 
 /// The page again, with what was typed.

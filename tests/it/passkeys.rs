@@ -19,7 +19,7 @@ const EMAIL: &str = "ada@msp.example";
 const PAGE: &str = "/settings/security/passkeys";
 const HOST: &str = "portal.signpost.test";
 
-/// A device with one passkey (WebAuthn level 3, ES256, no attestation).
+/// A device with one passkey (`WebAuthn` level 3, ES256, no attestation).
 struct Device {
     key: EcdsaKeyPair,
     id: Vec<u8>,
@@ -63,7 +63,7 @@ impl Device {
     /// What `navigator.credentials.create` gives.
     fn create(&mut self, options: &Value) -> String {
         let options = options.get("publicKey").unwrap_or(options);
-        self.user = options["user"]["id"].as_str().unwrap().to_owned();
+        options["user"]["id"].as_str().unwrap().clone_into(&mut self.user);
         let point = self.key.public_key().as_ref().to_vec();
         let (x, y) = point[1..].split_at(32);
         let length = u16::try_from(self.id.len()).unwrap().to_be_bytes();

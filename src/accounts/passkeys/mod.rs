@@ -1,4 +1,4 @@
-//! Passkeys (WebAuthn level 3): a key pair in the person's device or password manager, which asks for a finger, a face
+//! Passkeys (`WebAuthn` level 3): a key pair in the person's device or password manager, which asks for a finger, a face
 //! or a PIN before it signs. One lets its owner in alone: it is two factors at once. What a browser answers is
 //! checked by `webauthn_rp`: challenge, origin, user verification, signature, counter.
 mod ceremony;
