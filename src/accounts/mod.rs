@@ -10,6 +10,7 @@ pub mod invitations;
 pub mod members;
 pub mod operators;
 pub mod organisations;
+pub mod passkeys;
 pub mod password_links;
 pub mod people;
 pub mod proof;

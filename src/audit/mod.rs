@@ -24,11 +24,17 @@ impl Event {
     /// What a person changes of the own account. Names are personal data: who it was is looked up where it is shown.
     #[must_use]
     pub fn of_member(member: &Member, action: &'static str) -> Self {
+        Self::of_person(member.user_id, action)
+    }
+
+    /// The same for somebody who is not signed in.
+    #[must_use]
+    pub fn of_person(user_id: Uuid, action: &'static str) -> Self {
         Self {
             action,
             subject: Subject {
                 kind: "member",
-                id: member.user_id,
+                id: user_id,
                 name: "member".to_owned(),
             },
             client_id: None,

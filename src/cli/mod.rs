@@ -5,6 +5,7 @@ mod domain;
 mod operator;
 mod org;
 mod paper;
+mod person;
 mod probe;
 
 use std::{future::Future, process::ExitCode};
@@ -41,6 +42,9 @@ pub enum Command {
     /// Domains of all organisations
     #[command(subcommand)]
     Domain(domain::DomainCommand),
+    /// People of all organisations
+    #[command(subcommand)]
+    Person(person::Person),
     /// What would a device get? Looks at any domain, from here
     Probe(probe::Arguments),
     /// Fill the database with example data
@@ -72,6 +76,9 @@ impl Command {
             }
             Self::Domain(command) => {
                 with_installation(async |_, installation| domain::run(command, installation).await)
+            }
+            Self::Person(command) => {
+                with_installation(async |_, installation| person::run(command, installation).await)
             }
             Self::Demo => with_installation(async |settings, installation| demo::run(settings, installation).await),
         }

@@ -36,6 +36,11 @@ const ASSETS: &[Asset] = &[
         text: include_str!("../../web/static/register.js"),
     },
     Asset {
+        name: "passkeys.js",
+        media_type: "text/javascript; charset=utf-8",
+        text: include_str!("../../web/static/passkeys.js"),
+    },
+    Asset {
         name: "icon.svg",
         media_type: "image/svg+xml",
         text: include_str!("../../web/static/icon.svg"),

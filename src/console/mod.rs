@@ -15,6 +15,7 @@ mod invitation;
 mod operator;
 mod overview;
 pub mod page;
+mod passkey_sign_in;
 mod password;
 pub mod plots;
 mod registry;
@@ -95,6 +96,16 @@ pub fn public_pages(config: &mut web::ServiceConfig) {
             "/sign-in/second-factor",
             web::get().to(second_factor::show),
             web::post().to(second_factor::submit),
+        ))
+        .service(form(
+            "/sign-in/passkey",
+            web::get().to(|| async { page::go_to("/sign-in") }),
+            web::post().to(passkey_sign_in::submit),
+        ))
+        .service(form(
+            "/sign-in/passkey/challenge",
+            web::get().to(|| async { page::go_to("/sign-in") }),
+            web::post().to(passkey_sign_in::challenge),
         ))
         .service(form(
             "/sign-out",

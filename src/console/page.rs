@@ -137,6 +137,15 @@ fn html_answer(status: StatusCode, html: String) -> HttpResponse {
     response.content_type("text/html; charset=utf-8").body(html)
 }
 
+/// What a script of ours asked for.
+#[must_use]
+pub fn json(text: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .content_type("application/json")
+        .body(text)
+}
+
 /// 303: the browser is to look there now.
 #[must_use]
 pub fn go_to(path: &str) -> HttpResponse {

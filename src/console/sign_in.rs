@@ -70,13 +70,7 @@ pub async fn submit(
         crate::clock::now(),
     );
     console.attempts.take(&origin)?;
-    let refuse = |form: Form| {
-        Ok(page::refuse(&SignInPage {
-            frame: Frame::visitor(&browser),
-            form,
-            may_register: console.may_register,
-        }))
-    };
+    let refuse = |form: Form| Ok(refuse(&browser, &console, form));
     let Some(email) = form.parse("email", Email::parse) else {
         return refuse(form);
     };
@@ -105,13 +99,20 @@ pub async fn submit(
         shown: Shown::Password,
         next: next(form.value("next")),
     };
-    match admit(&request, &console, &arrival, now).await? {
-        Some(response) => Ok(response),
-        None => {
-            form.complain("", NO_MEMBER);
-            refuse(form)
-        }
+    if let Some(response) = admit(&request, &console, &arrival, now).await? {
+        return Ok(response);
     }
+    form.complain("", NO_MEMBER);
+    refuse(form)
+}
+
+/// The page again, with what was typed.
+pub(super) fn refuse(browser: &Browser, console: &Console, form: Form) -> HttpResponse {
+    page::refuse(&SignInPage {
+        frame: Frame::visitor(browser),
+        form,
+        may_register: console.may_register,
+    })
 }
 
 pub(super) const NO_MEMBER: &str = "You are no member of any organisation any more. Ask for an invitation.";
@@ -120,6 +121,8 @@ pub(super) const NO_MEMBER: &str = "You are no member of any organisation any mo
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
     Password,
+    /// Two factors at once: the device, and what it asked its owner for.
+    Passkey,
 }
 
 /// Somebody who has shown who it is.
@@ -148,6 +151,7 @@ pub(super) async fn admit(
     };
     let stage = match arrival.shown {
         Shown::Password => second_factors::stage(&mut tx, operator, user_id).await?,
+        Shown::Passkey => Stage::SignedIn,
     };
     end_session(request, &mut tx).await?;
     let origin = origin(request, &console.trusted_proxies);

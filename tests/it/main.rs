@@ -35,6 +35,7 @@ mod openapi;
 mod operator_pages;
 mod outage;
 mod overview;
+mod passkeys;
 mod people;
 mod probe;
 mod process;

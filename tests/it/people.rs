@@ -117,6 +117,14 @@ pub fn csrf_in(page: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
+/// The wait after failures is short at first: however slow this machine is, it is not over yet.
+pub async fn hold_failures(pool: &sqlx::PgPool) {
+    sqlx::query("update sign_in_failures set last_at = now() + interval '1 minute'")
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
 /// Where an answer leads to.
 #[track_caller]
 pub fn leads_to(answer: &Answer) -> &str {

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 
 use super::{
     app::TestApp,
-    people::{PASSWORD, leads_to, link},
+    people::{PASSWORD, hold_failures, leads_to, link},
 };
 
 const EMAIL: &str = "ada@msp.example";
@@ -91,20 +91,26 @@ async fn whoever_guesses_learns_nothing_and_waits(pool: PgPool) {
     app.owner("Acme IT", EMAIL).await;
     let guesser = app.person();
     for email in [EMAIL, "nobody@msp.example"] {
-        let mut answers = Vec::new();
-        for _ in 0..7 {
+        for _ in 0..6 {
             let answer = guesser.sign_in(email, "not the password").await;
-            assert_eq!(answer.status, 422);
-            answers.push(answer.text.contains("belong together"));
+            assert!(
+                answer.status == 422 && answer.text.contains("belong together"),
+                "{email}"
+            );
         }
-        assert_eq!(answers, [true, true, true, true, true, true, false], "{email}");
+        hold_failures(&pool).await;
+        let answer = guesser.sign_in(email, "not the password").await;
+        assert!(
+            answer.status == 422 && answer.text.contains("too many failed attempts"),
+            "{email}"
+        );
     }
     assert_eq!(
         guesser.sign_in(EMAIL, PASSWORD).await.status,
         422,
         "also who knows it waits now"
     );
-    sqlx::query("update sign_in_failures set last_at = last_at - interval '1 hour'")
+    sqlx::query("update sign_in_failures set last_at = last_at - interval '2 hours'")
         .execute(&pool)
         .await
         .unwrap();
@@ -252,9 +258,10 @@ async fn a_forgotten_password_is_set_anew_by_mail_once_and_ends_every_session(po
     assert_eq!(leads_to(&owner.get("/welcome").await), "/sign-in?next=%2Fwelcome");
     assert_eq!(person.sign_in(EMAIL, PASSWORD).await.status, 422);
     assert_eq!(leads_to(&person.sign_in(EMAIL, another).await), "/");
+    // What is sealed may hold any byte, so it is looked at as bytes.
     let readable: i64 = sqlx::query_scalar(
         "select count(*) from users, outbox
-          where users::text || outbox::text ilike '%msp.example%' or encode(email_sealed, 'escape') like '%@%.example%'",
+          where users::text || outbox::text ilike '%msp.example%' or position('msp.example'::bytea in email_sealed) > 0",
     )
     .fetch_one(&pool)
     .await

@@ -14,7 +14,10 @@ use totp::TotpSecret;
 
 use super::{
     Member, Operator,
-    sessions::Stage,
+    email::Email,
+    organisations::OrganisationError,
+    people,
+    sessions::{self, Stage},
     sign_in::{self, SignInError},
 };
 use crate::{
@@ -163,9 +166,32 @@ pub async fn renew_recovery_codes(
 
 /// A code must have been taken in the same transaction.
 pub async fn turn_off(db: &mut PgConnection, member: &Member) -> Result<(), SecondFactorError> {
-    store::delete(db, member).await?;
+    store::delete(db, member.user_id).await?;
     record(db, member, "member.second_factor_turned_off").await?;
     Ok(())
+}
+
+/// For somebody who has lost the phone and the recovery codes, and whom an operator knows to be who they say. Ends
+/// every session. False: nobody has this address, or no second factor.
+pub async fn reset(
+    db: &mut PgConnection,
+    operator: Operator,
+    keyring: &Keyring,
+    email: &Email,
+) -> Result<bool, OrganisationError> {
+    let digest = email.digest(db, keyring).await?;
+    let Some(known) = people::store::find_credentials(db, operator, &digest).await? else {
+        return Ok(false);
+    };
+    if !store::delete(db, known.user_id).await? {
+        return Ok(false);
+    }
+    sessions::store::delete_all(db, operator, known.user_id, None).await?;
+    for (organisation_id, _) in people::store::list_memberships(db, operator, known.user_id).await? {
+        let event = audit::Event::of_person(known.user_id, "member.second_factor_reset");
+        audit::record(db, &operator.scope(organisation_id), event).await?;
+    }
+    Ok(true)
 }
 
 async fn new_recovery_codes(db: &mut PgConnection, member: &Member) -> Result<Vec<RecoveryCode>, SecondFactorError> {

@@ -74,11 +74,10 @@ pub async fn take_step(db: &mut PgConnection, member: &Member, step: i64) -> Res
     Ok(taken.execute(db).await?.rows_affected() == 1)
 }
 
-pub async fn delete(db: &mut PgConnection, member: &Member) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from second_factors where user_id = $1", member.user_id)
-        .execute(db)
-        .await?;
-    Ok(())
+/// False: there was none.
+pub async fn delete(db: &mut PgConnection, user_id: Uuid) -> Result<bool, sqlx::Error> {
+    let deleted = sqlx::query!("delete from second_factors where user_id = $1", user_id);
+    Ok(deleted.execute(db).await?.rows_affected() == 1)
 }
 
 pub async fn count_recovery_codes(db: &mut PgConnection, member: &Member) -> Result<i64, sqlx::Error> {

@@ -1,6 +1,7 @@
 //! What a person looks after alone: name, address, password, second factor, and the browsers that are signed in.
 mod account;
 mod email;
+mod passkeys;
 mod password;
 mod qr;
 mod second_factor;
@@ -18,9 +19,12 @@ use super::{
     form::Form,
     page::{self, Frame, Section},
 };
+pub(super) use passkeys::refusal;
+
 use crate::{
     accounts::{
         Member,
+        passkeys::Passkey,
         people::{self, Person},
         proof::{self, Wanted},
         second_factors::{self, SecondFactorError, State},
@@ -68,6 +72,16 @@ pub fn pages(config: &mut web::ServiceConfig) {
             "/settings/security/second-factor",
             web::get().to(second_factor::show),
             web::post().to(second_factor::submit),
+        ))
+        .service(both(
+            "/settings/security/passkeys",
+            web::get().to(passkeys::show),
+            web::post().to(passkeys::submit),
+        ))
+        .service(both(
+            "/settings/security/passkeys/challenge",
+            web::get().to(|| async { page::go_to("/settings/security/passkeys") }),
+            web::post().to(passkeys::challenge),
         ));
 }
 
@@ -78,6 +92,7 @@ struct SecurityPage {
     person: Person,
     has_password: bool,
     second_factor: State,
+    passkeys: Vec<Passkey>,
     sessions: Vec<Session>,
     /// The session of the browser that asks.
     own: uuid::Uuid,
@@ -104,6 +119,7 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Mem
         person: person(&mut db, &console, &member).await?,
         has_password: people::store::has_password(&mut db, &member).await?,
         second_factor: second_factors::state(&mut db, &console.keyring, &member).await?,
+        passkeys: crate::accounts::passkeys::store::list(&mut db, &member).await?,
         sessions: crate::accounts::sessions::store::list(&mut db, &member, now).await?,
         own: member.session_id,
     }))

@@ -1,0 +1,68 @@
+//! Signing in with a passkey alone. The script of the sign-in page speaks to the browser and sends the form.
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{
+    Console,
+    attempts::origin,
+    browser::Browser,
+    fault::Fault,
+    form::{self, Form, next},
+    page,
+    security::refusal,
+    sign_in::{self, Arrival, NO_MEMBER, Shown},
+};
+use crate::accounts::passkeys::{self, Site};
+
+/// `POST /sign-in/passkey/challenge`: what the script needs, as JSON.
+pub async fn challenge(
+    request: HttpRequest,
+    console: web::Data<Console>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Fault> {
+    Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    let site = Site::of(&console.portal_url).ok_or(Fault::NoSuchPage)?;
+    let browser = Browser::of(&request);
+    let mut db = console.pool.acquire().await?;
+    let options = passkeys::ask_to_sign_in(&mut db, (&site, browser.visitor()), crate::clock::now()).await?;
+    Ok(page::json(options))
+}
+
+/// `POST /sign-in/passkey`: `credential`, `next`.
+pub async fn submit(
+    request: HttpRequest,
+    console: web::Data<Console>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Fault> {
+    let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    let site = Site::of(&console.portal_url).ok_or(Fault::NoSuchPage)?;
+    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let accepted = async {
+        let mut db = console.pool.acquire().await?;
+        let shown = passkeys::answer_to_sign_in(&mut db, browser.visitor(), form.value("credential"), now).await?;
+        drop(db);
+        let mut tx = console.pool.begin().await?;
+        let user_id = passkeys::accept(&mut tx, &site, &shown, now).await?;
+        tx.commit().await?;
+        Ok(user_id)
+    };
+    let user_id = match accepted.await {
+        Ok(user_id) => user_id,
+        Err(error) => {
+            form.complain("", refusal(error)?);
+            return Ok(sign_in::refuse(&browser, &console, form));
+        }
+    };
+    let arrival = Arrival {
+        user_id,
+        organisation_id: None,
+        shown: Shown::Passkey,
+        next: next(form.value("next")),
+    };
+    if let Some(response) = sign_in::admit(&request, &console, &arrival, now).await? {
+        return Ok(response);
+    }
+    form.complain("", NO_MEMBER);
+    Ok(sign_in::refuse(&browser, &console, form))
+}
