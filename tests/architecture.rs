@@ -177,7 +177,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "rotation",
-        &["accounts", "api", "certificates", "keyring", "outbox", "sealed"],
+        &[
+            "accounts",
+            "api",
+            "certificates",
+            "keyring",
+            "outbox",
+            "sealed",
+            "webhooks",
+        ],
     ),
     (
         "jobs",

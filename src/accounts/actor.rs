@@ -2,7 +2,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{clients, role::Role};
+use super::{By, clients, role::Role};
 
 /// What a token may do, as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,53 +111,6 @@ impl Member {
             organisation_id: self.organisation_id,
             client_id: self.client_id,
             by: By::Member { id: self.user_id },
-        }
-    }
-}
-
-/// Who is written down as the author of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum By {
-    Token {
-        id: Uuid,
-        name: String,
-    },
-    /// A person who is signed in. Names are personal data: who it was is looked up where it is shown.
-    Member {
-        id: Uuid,
-    },
-    /// Somebody who runs this Signpost.
-    Operator,
-    /// Nobody: what Signpost finds when it looks at a domain.
-    Signpost,
-}
-
-impl By {
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Token { .. } => "token",
-            Self::Member { .. } => "member",
-            Self::Operator => "operator",
-            Self::Signpost => "signpost",
-        }
-    }
-
-    #[must_use]
-    pub fn id(&self) -> Option<Uuid> {
-        match self {
-            Self::Token { id, .. } | Self::Member { id } => Some(*id),
-            Self::Operator | Self::Signpost => None,
-        }
-    }
-
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Token { name, .. } => name,
-            Self::Member { .. } => "member",
-            Self::Operator => "operator",
-            Self::Signpost => "signpost",
         }
     }
 }

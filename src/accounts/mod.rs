@@ -3,6 +3,7 @@
 //! [`Scope`] is the proof that a caller may act for an organisation. Every query on a tenant's rows
 //! takes one, and only this module can make one: forgetting the check does not compile.
 mod actor;
+mod by;
 pub mod clients;
 pub mod email;
 pub mod email_changes;
@@ -22,4 +23,5 @@ pub mod sessions;
 pub mod sign_in;
 pub mod token;
 
-pub use actor::{AccessError, Actor, By, ClientScope, Member, Operator, Permission, Scope};
+pub use actor::{AccessError, Actor, ClientScope, Member, Operator, Permission, Scope};
+pub use by::By;

@@ -106,6 +106,14 @@ pub async fn usage(db: &mut PgConnection) -> Result<Vec<Usage>, sqlx::Error> {
                     union all
                    select 'outbox', substring(sealed from 2 for 4) from outbox where sealed is not null
                     union all
+                   select 'second_factors', substring(secret_sealed from 2 for 4) from second_factors
+                    union all
+                   select 'email_changes', substring(email_sealed from 2 for 4) from email_changes
+                    union all
+                   select 'webhook_secrets', substring(secret_sealed from 2 for 4) from webhook_endpoints
+                    union all
+                   select 'old_webhook_secrets', substring(old_secret_sealed from 2 for 4) from webhook_endpoints where old_secret_sealed is not null
+                    union all
                    select 'secrets', substring(sealed from 2 for 4) from secrets
                     union all
                    select 'idempotency_keys', substring(answer_sealed from 2 for 4) from idempotency_keys

@@ -21,16 +21,17 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{
-        invitations,
+        email_changes, invitations,
         organisations::{digest_key_context, email_context, secret_context},
         people::name_context,
-        registrations,
+        registrations, second_factors,
     },
     api::idempotency::answer_context,
     certificates,
     keyring::{self, store::Usage},
     outbox,
     sealed::Keyring,
+    webhooks,
 };
 use store::{Place, Resealed, Row};
 
@@ -55,12 +56,16 @@ pub enum Column {
     Registrations,
     Invitations,
     Outbox,
+    SecondFactors,
+    EmailChanges,
+    WebhookSecrets,
+    OldWebhookSecrets,
     Secrets,
     IdempotencyKeys,
 }
 
 impl Column {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Certificates,
         Self::AcmeAccounts,
         Self::AcmeOrders,
@@ -70,6 +75,10 @@ impl Column {
         Self::Registrations,
         Self::Invitations,
         Self::Outbox,
+        Self::SecondFactors,
+        Self::EmailChanges,
+        Self::WebhookSecrets,
+        Self::OldWebhookSecrets,
         Self::Secrets,
         Self::IdempotencyKeys,
     ];
@@ -87,6 +96,10 @@ impl Column {
             Self::Registrations => "registrations",
             Self::Invitations => "invitations",
             Self::Outbox => "outbox",
+            Self::SecondFactors => "second_factors",
+            Self::EmailChanges => "email_changes",
+            Self::WebhookSecrets => "webhook_secrets",
+            Self::OldWebhookSecrets => "old_webhook_secrets",
             Self::Secrets => "secrets",
             Self::IdempotencyKeys => "idempotency_keys",
         }
@@ -105,6 +118,9 @@ impl Column {
             Self::Registrations => uuid().map(registrations::context),
             Self::Invitations => uuid().map(invitations::context),
             Self::Outbox => uuid().map(outbox::context),
+            Self::SecondFactors => uuid().map(second_factors::context),
+            Self::EmailChanges => uuid().map(email_changes::context),
+            Self::WebhookSecrets | Self::OldWebhookSecrets => uuid().map(webhooks::signing::context),
             Self::Secrets => Some(secret_context(first)),
             Self::IdempotencyKeys => uuid().map(|token_id| answer_context(token_id, second)),
         }

@@ -146,6 +146,10 @@ pub async fn list(
         Column::Registrations => people::list_registrations(db, key, first, limit).await,
         Column::Invitations => people::list_invitations(db, key, first, limit).await,
         Column::Outbox => people::list_outbox(db, key, first, limit).await,
+        Column::SecondFactors => people::list_second_factors(db, key, first, limit).await,
+        Column::EmailChanges => people::list_email_changes(db, key, first, limit).await,
+        Column::WebhookSecrets => people::list_webhook_secrets(db, key, first, limit).await,
+        Column::OldWebhookSecrets => people::list_old_webhook_secrets(db, key, first, limit).await,
         Column::Secrets => {
             rows!(
                 db,
@@ -245,6 +249,10 @@ pub async fn update(db: &mut PgConnection, column: Column, rows: &Resealed) -> R
         Column::Registrations => people::update_registrations(db, rows).await,
         Column::Invitations => people::update_invitations(db, rows).await,
         Column::Outbox => people::update_outbox(db, rows).await,
+        Column::SecondFactors => people::update_second_factors(db, rows).await,
+        Column::EmailChanges => people::update_email_changes(db, rows).await,
+        Column::WebhookSecrets => people::update_webhook_secrets(db, rows).await,
+        Column::OldWebhookSecrets => people::update_old_webhook_secrets(db, rows).await,
         Column::Secrets => {
             updated!(
                 db,

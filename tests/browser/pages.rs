@@ -1,4 +1,5 @@
 //! Every page, judged and photographed. A new page is a line in one of the tables.
+use signpost::demo;
 use sqlx::PgPool;
 
 use crate::{
@@ -32,6 +33,39 @@ const OF_MEMBERS: &[(&str, &str)] = &[
     ("fault-404", "/nonsense"),
 ];
 
+/// With a month of example data: every page that shows something. `{…}` stands for the id of what the demo has.
+const OF_THE_DEMO: &[(&str, &str)] = &[
+    ("demo-overview", "/"),
+    ("demo-domains", "/domains"),
+    ("demo-domains-active", "/domains?status=active"),
+    ("demo-domains-none", "/domains?q=zzz"),
+    ("demo-domain", "/domains/contoso.example"),
+    (
+        "demo-domain-preview",
+        "/domains/contoso.example?user=ada%40contoso.example&family=Mac",
+    ),
+    ("demo-domain-pending", "/domains/woodgrove.example"),
+    ("demo-rules", "/domains/contoso.example/rules"),
+    ("demo-domain-delete", "/domains/contoso.example/delete"),
+    ("demo-domain-new", "/domains/new"),
+    ("demo-import", "/domains/import"),
+    ("demo-clients", "/clients"),
+    ("demo-client", "/clients/{client}"),
+    ("demo-client-new", "/clients/new"),
+    ("demo-client-delete", "/clients/{client}/delete"),
+    ("demo-server", "/servers/{server}"),
+    ("demo-server-new", "/clients/{client}/servers/new"),
+    ("demo-requests", "/requests"),
+    ("demo-requests-refused", "/requests?since=nonsense"),
+    ("demo-settings", "/settings"),
+    ("demo-organisation", "/settings/organisation"),
+    ("demo-members", "/settings/members"),
+    ("demo-tokens", "/settings/tokens"),
+    ("demo-webhooks", "/settings/webhooks"),
+    ("demo-audit", "/settings/audit"),
+    ("demo-security", "/settings/security"),
+];
+
 /// For whoever runs this Signpost.
 const OF_OPERATORS: &[(&str, &str)] = &[
     ("operator", "/operator"),
@@ -54,6 +88,28 @@ async fn pages_for_members_are_fit_for_everybody(pool: PgPool) {
     portal.sign_up().await;
     for (page, path) in OF_MEMBERS {
         portal.look(page, path).await;
+    }
+    portal.stop().await;
+}
+
+#[sqlx::test]
+async fn pages_that_show_a_month_are_fit_for_everybody(pool: PgPool) {
+    let portal = Portal::start(pool.clone(), Scripts::Run).await;
+    let password = portal.fill_demo().await;
+    portal.open("/sign-in").await;
+    portal.fill("email", demo::EMAIL).await;
+    portal.fill("password", &password).await;
+    portal.press("Sign in").await;
+    portal.arrives("/").await;
+    let id = async |statement: &'static str| -> String {
+        let id: uuid::Uuid = sqlx::query_scalar(statement).fetch_one(&pool).await.unwrap();
+        id.to_string()
+    };
+    let client = id("select client_id from domains where hostname = 'contoso.example'").await;
+    let server = id("select mdm_server_id from policy_servers join domains using (domain_id) where hostname = 'contoso.example' limit 1").await;
+    for (page, path) in OF_THE_DEMO {
+        let path = path.replace("{client}", &client).replace("{server}", &server);
+        portal.look(page, &path).await;
     }
     portal.stop().await;
 }

@@ -1,9 +1,12 @@
 //! A trial's portal, and somebody who sits before a browser.
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use fantoccini::{Locator, key::Key};
 use signpost::{
     accounts::{Operator, email::Email, operators},
+    demo,
+    domains::OwnHosts,
+    passwords::Passwords,
     server::{self, Addresses, Purpose},
 };
 use sqlx::PgPool;
@@ -44,6 +47,18 @@ impl Portal {
             browser: Chromium::start(scripts).await,
             base: format!("http://localhost:{}", http.port()),
         }
+    }
+
+    /// Makes the example data. Returns the password of the person who can see it.
+    pub async fn fill_demo(&self) -> String {
+        let (pool, keyring) = (&self.app.pool, self.app.running.keyring());
+        let own = OwnHosts {
+            portal: "localhost".to_owned(),
+            edge: "edge.signpost.test".to_owned(),
+        };
+        let addresses = [IpAddr::from([127, 0, 0, 1])];
+        demo::fill(pool, &keyring, &own, &addresses).await.unwrap();
+        demo::let_in(pool, &keyring, &Passwords::default()).await.unwrap()
     }
 
     pub async fn stop(self) {

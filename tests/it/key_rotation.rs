@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The table, and its sealed column.
-const SEALED: [(&str, &str); 11] = [
+const SEALED: [(&str, &str); 15] = [
     ("certificates", "key_sealed"),
     ("acme_accounts", "key_sealed"),
     ("acme_orders", "key_sealed"),
@@ -38,6 +38,10 @@ const SEALED: [(&str, &str); 11] = [
     ("registrations", "sealed"),
     ("invitations", "email_sealed"),
     ("outbox", "sealed"),
+    ("second_factors", "secret_sealed"),
+    ("email_changes", "email_sealed"),
+    ("webhook_endpoints", "secret_sealed"),
+    ("webhook_endpoints", "old_secret_sealed"),
     ("secrets", "sealed"),
     ("idempotency_keys", "answer_sealed"),
 ];
@@ -137,6 +141,39 @@ async fn sign_up_and_invite(app: &TestApp, msp: &Msp) {
         .post("/invitations", json!({"email": "linus@four.example", "role": "viewer"}))
         .await;
     assert_eq!(invited.status, 201, "{}", invited.text);
+    let endpoint = json!({"url": "https://hooks.acme.example/", "events": ["certificate.failed"]});
+    let endpoint = msp.post("/webhook-endpoints", endpoint).await.json();
+    let rotate = format!("/webhook-endpoints/{}/rotate-secret", endpoint["id"].as_str().unwrap());
+    assert_eq!(msp.call("POST", &rotate, None).await.status, 200);
+    seal_for_ada(app).await;
+}
+
+/// What somebody has begun who sets up a second factor and moves to another address.
+async fn seal_for_ada(app: &TestApp) {
+    let keyring = app.running.keyring();
+    let user: uuid::Uuid = sqlx::query_scalar("select user_id from sessions limit 1")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    for (statement, context) in [
+        (
+            "insert into second_factors (user_id, secret_sealed, created_at) values ($1, $2, now())",
+            format!("second_factors.secret:{user}"),
+        ),
+        (
+            "insert into email_changes (email_change_id, user_id, token_digest, email_sealed, created_at, expires_at)
+             values ($1, $1, '', $2, now(), now() + interval '1 hour')",
+            format!("email_changes.email:{user}"),
+        ),
+    ] {
+        let sealed = keyring.seal(&context, b"a secret");
+        sqlx::query(statement)
+            .bind(user)
+            .bind(sealed)
+            .execute(&app.pool)
+            .await
+            .unwrap();
+    }
 }
 
 /// What was sealed before opens: who waits for a mail can go on, and names are known.

@@ -265,10 +265,10 @@ async fn whoever_is_removed_or_leaves_is_signed_out_at_once_and_forgotten(pool: 
     let app = TestApp::start(pool.clone()).await;
     let acme = Acme::new(&app).await;
     let viewer = acme.id("viewer@msp.example").await;
-    assert_eq!(acme.viewer.get("/welcome").await.status, 200);
+    assert_eq!(acme.viewer.get("/domains").await.status, 200);
     let removed = post(&acme.admin, &format!("/settings/members/{viewer}/remove"), &[]).await;
     assert_eq!(leads_to(&removed), "/settings/members?done=removed");
-    assert_eq!(leads_to(&acme.viewer.get("/welcome").await), "/sign-in?next=%2Fwelcome");
+    assert_eq!(leads_to(&acme.viewer.get("/domains").await), "/sign-in?next=%2Fdomains");
     assert_eq!(app.person().sign_in("viewer@msp.example", PASSWORD).await.status, 422);
     let left = post(&acme.limited, "/settings/leave", &[]).await;
     assert_eq!(leads_to(&left), "/sign-in?done=left");
@@ -294,7 +294,7 @@ async fn whoever_is_removed_or_leaves_is_signed_out_at_once_and_forgotten(pool: 
     let path = format!("/members/{admin}");
     assert_eq!(acme.program.delete(&path).await.status, 204);
     acme.program.delete(&path).await.problem(404, "not_found");
-    assert_eq!(leads_to(&acme.admin.get("/welcome").await), "/sign-in?next=%2Fwelcome");
+    assert_eq!(leads_to(&acme.admin.get("/domains").await), "/sign-in?next=%2Fdomains");
     app.stop().await;
 }
 

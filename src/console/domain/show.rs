@@ -19,6 +19,7 @@ use crate::{
         fault::Fault,
         form::Form,
         page::{self, Frame, Section},
+        plots::{self, Plots},
     },
     domains::{
         Domain,
@@ -43,6 +44,8 @@ pub struct Page {
     set_up: SetUp,
     links: Vec<Listed>,
     share: Form,
+    /// None: this role does not see requests.
+    plots: Option<Plots>,
 }
 
 /// `GET /domains/{hostname}`, and of its parts alone what their scripts ask for with `?part=`.
@@ -95,7 +98,12 @@ impl Page {
             }
         };
         let links = share_links::store::list(&mut db, &scope, domain.id, crate::clock::now()).await?;
+        let plots = match member.scope(Permission::RequestsRead) {
+            Ok(scope) => Some(plots::of_domain(&mut db, &scope, &domain.hostname, crate::clock::now()).await?),
+            Err(_) => None,
+        };
         let notice = match page::done(request).as_deref() {
+            Some("added") => Some("The domain is registered. What is to be done next stands below."),
             Some("checked") => Some("We have just looked at the domain. What we saw stands below."),
             Some("rules") => Some("Saved. Devices are answered by these rules from now on."),
             Some("revoked") => Some("The link is revoked: it shows nothing any more."),
@@ -114,6 +122,7 @@ impl Page {
             set_up: SetUp::new(console, &domain, query("set-up").as_deref()),
             links: links.into_iter().map(Into::into).collect(),
             share: Form::of(&[("days", &Lifetime::DEFAULT_DAYS.to_string())]),
+            plots,
             website_url: domain.website_url,
             hostname: domain.hostname,
         })

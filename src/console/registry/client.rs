@@ -20,6 +20,7 @@ use crate::{
         fault::Fault,
         form::{self, Form},
         page::{self, Frame, Section},
+        plots::{self, Plots},
     },
     domains::{
         lists::{self, Question},
@@ -44,6 +45,8 @@ struct ClientPage {
     servers: Vec<ServerLine>,
     may_write: bool,
     may_change: bool,
+    /// None: this role does not see requests.
+    plots: Option<Plots>,
 }
 
 struct ServerLine {
@@ -87,7 +90,7 @@ async fn draw(
     let page = lists::list(&mut *db, &scope, &question, expected, (SHOWN, now)).await?;
     let counts = servers::store::count_domains(&mut *db, &scope, client.id).await?;
     let mut lines = Vec::new();
-    for stored in servers::store::list(db, &scope, Some(client.id), None, SERVERS).await? {
+    for stored in servers::store::list(&mut *db, &scope, Some(client.id), None, SERVERS).await? {
         let server = stored.configure()?;
         let count = counts.iter().find(|(id, _)| *id == server.id);
         lines.push(ServerLine {
@@ -98,6 +101,10 @@ async fn draw(
             domains: count.map_or(0, |(_, count)| *count),
         });
     }
+    let plots = match member.scope(Permission::RequestsRead) {
+        Ok(scope) => Some(plots::of_client(db, &scope, client.id, now).await?),
+        Err(_) => None,
+    };
     let notice = match page::done(request).as_deref() {
         Some("added") => Some("The client is there. Add its domains next."),
         Some("changed") => Some("The change is kept."),
@@ -118,6 +125,7 @@ async fn draw(
         servers: lines,
         may_write: member.scope(Permission::DomainsWrite).is_ok(),
         may_change: may_change(member),
+        plots,
     })
 }
 

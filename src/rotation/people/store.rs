@@ -1,4 +1,4 @@
-//! Every statement that seals anew what is known of people. Each has an id: another column of a table with one is two
+//! Every statement that seals anew what is known of people, and what is told to them. Each has an id: another column of a table with one is two
 //! statements here.
 use sqlx::PgConnection;
 
@@ -74,4 +74,56 @@ sealed_by_id!(
     "update outbox t set sealed = n.after
        from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
       where t.outbox_id = n.first::uuid and t.sealed = n.before"
+);
+
+sealed_by_id!(
+    list_second_factors:
+    r#"select user_id::text as "first!", '' as "second!", secret_sealed as sealed
+         from second_factors
+        where user_id::text > $2 and substring(secret_sealed from 2 for 4) <> $1
+        order by user_id::text
+        limit $3"#,
+    update_second_factors:
+    "update second_factors t set secret_sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.user_id = n.first::uuid and t.secret_sealed = n.before"
+);
+
+sealed_by_id!(
+    list_email_changes:
+    r#"select email_change_id::text as "first!", '' as "second!", email_sealed as sealed
+         from email_changes
+        where email_change_id::text > $2 and substring(email_sealed from 2 for 4) <> $1
+        order by email_change_id::text
+        limit $3"#,
+    update_email_changes:
+    "update email_changes t set email_sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.email_change_id = n.first::uuid and t.email_sealed = n.before"
+);
+
+sealed_by_id!(
+    list_webhook_secrets:
+    r#"select webhook_endpoint_id::text as "first!", '' as "second!", secret_sealed as sealed
+         from webhook_endpoints
+        where webhook_endpoint_id::text > $2 and substring(secret_sealed from 2 for 4) <> $1
+        order by webhook_endpoint_id::text
+        limit $3"#,
+    update_webhook_secrets:
+    "update webhook_endpoints t set secret_sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.webhook_endpoint_id = n.first::uuid and t.secret_sealed = n.before"
+);
+
+sealed_by_id!(
+    list_old_webhook_secrets:
+    r#"select webhook_endpoint_id::text as "first!", '' as "second!", old_secret_sealed as "sealed!"
+         from webhook_endpoints
+        where webhook_endpoint_id::text > $2 and substring(old_secret_sealed from 2 for 4) <> $1
+        order by webhook_endpoint_id::text
+        limit $3"#,
+    update_old_webhook_secrets:
+    "update webhook_endpoints t set old_secret_sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.webhook_endpoint_id = n.first::uuid and t.old_secret_sealed = n.before"
 );
