@@ -26,6 +26,7 @@ mod sent_mails;
 mod settings;
 mod sign_in;
 mod sign_up;
+mod statuses;
 mod upload;
 mod webhooks;
 

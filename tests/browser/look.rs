@@ -43,6 +43,7 @@ impl Portal {
             for width in WIDTHS {
                 self.set_width(width).await;
                 wrong.extend(self.overflow().await.map(|what| format!("{width} px: {what}")));
+                wrong.extend(self.unseen().await.map(|what| format!("{width} px, {scheme}: {what}")));
                 if PHOTOGRAPHED.contains(&width) {
                     self.photograph(&format!("{page}-{width}-{scheme}")).await;
                 }
@@ -81,6 +82,19 @@ impl Portal {
             if (page.scrollWidth <= page.clientWidth && wide.length === 0) return null;
             const shown = wide.slice(0, 3).map((element) => element.outerHTML.slice(0, 120));
             return `wider than its place (the page is ${page.scrollWidth} px wide): ${shown.join(' … ')}`;";
+        let told = self.browser.client.execute(script, Vec::new()).await.unwrap();
+        told.as_str().map(str::to_owned)
+    }
+
+    /// Words in the colour of what is behind them: axe takes them for hidden on purpose.
+    async fn unseen(&self) -> Option<String> {
+        let script = r"
+            const unseen = [...document.querySelectorAll('body *')].filter((element) => {
+              const style = getComputedStyle(element);
+              const speaks = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim() !== '');
+              return speaks && element.offsetParent !== null && style.color === style.backgroundColor;
+            });
+            return unseen.length === 0 ? null : `nobody can read ${unseen[0].outerHTML.slice(0, 120)}`;";
         let told = self.browser.client.execute(script, Vec::new()).await.unwrap();
         told.as_str().map(str::to_owned)
     }

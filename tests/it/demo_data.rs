@@ -39,11 +39,11 @@ async fn a_demo_shows_every_state_a_month_of_requests_and_lets_its_person_in(poo
     let page = person.get("/").await.text;
     for part in [
         "8 domains of 3 clients. Four need somebody to act.",
-        "Working <b>4</b>",
-        "Broken <b>1</b>",
+        "Active <b>4</b>",
+        "Needs attention <b>1</b>",
         "Suspended <b>1</b>",
-        "TXT record missing <b>1</b>",
-        "Not connected yet <b>1</b>",
+        "Waiting for the TXT record <b>1</b>",
+        "Waiting for DNS <b>1</b>",
         "Woodgrove’s DNS admin",
         "Newest requests",
     ] {

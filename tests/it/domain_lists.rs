@@ -289,7 +289,7 @@ async fn the_list_says_how_each_domain_is_and_is_searched_and_filtered_by_its_ad
         ["b.example.com", "contoso.com", "xn--bcher-kva.example"]
     );
     for part in [
-        "status wait\">Waiting for proof",
+        "status wait\">Waiting for the TXT record",
         "Add the TXT record",
         "Whoever runs its DNS",
         "None yet",

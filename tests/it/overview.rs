@@ -78,7 +78,7 @@ async fn the_overview_counts_domains_by_status_and_says_who_must_act(pool: PgPoo
     assert!(page.contains("3 domains of 2 clients."), "{page}");
     assert!(page.contains("Add a TXT record at your DNS host"), "{page}");
     assert!(page.contains("Fabrikam &#60;script&#62;’s DNS admin"), "{page}");
-    assert!(page.contains("TXT record missing <b>2</b>") && page.contains("href=\"/domains/fabrikam.com\""));
+    assert!(page.contains("Waiting for the TXT record <b>2</b>") && page.contains("href=\"/domains/fabrikam.com\""));
     assert!(!page.contains("style="), "no inline styles");
 
     limit_to(&app.pool, "Contoso").await;
@@ -205,9 +205,9 @@ async fn ten_thousand_domains_are_counted_in_every_state_and_drawn_at_once(pool:
         assert!(page.text.len() < 60_000, "{} bytes", page.text.len());
         for part in [
             "10,000 domains of 300 clients. 300 need somebody to act.",
-            "TXT record missing <b>200</b>",
-            "Broken <b>100</b>",
-            "Working <b>9,700</b>",
+            "Waiting for the TXT record <b>200</b>",
+            "Needs attention <b>100</b>",
+            "Active <b>9,700</b>",
             "288 more",
         ] {
             assert!(page.text.contains(part), "{part}: {}", page.text);

@@ -1,5 +1,6 @@
 //! What the states of a domain are called, for people.
 use crate::{
+    console::statuses,
     domains::{
         Connection, Domain,
         next_action::{NextAction, Who},
@@ -35,15 +36,13 @@ impl Mark {
 
 pub fn status(status: Status, connection: Connection) -> Mark {
     match (status, connection) {
-        (Status::PendingOwnership, _) => Mark::new("wait", "Waiting for the TXT record"),
-        (Status::PendingDns, Connection::Direct) => Mark::new("wait", "Waiting for DNS"),
         (Status::PendingDns, Connection::Redirect | Connection::Proxy) => {
             Mark::new("wait", "Waiting for the web server")
         }
-        (Status::PendingCertificate, _) => Mark::new("wait", "Getting its certificate"),
-        (Status::Active, _) => Mark::new("good", "Active"),
-        (Status::Attention, _) => Mark::new("bad", "Needs attention"),
-        (Status::Suspended, _) => Mark::new("bad", "Suspended"),
+        _ => {
+            let (class, words) = statuses::words(status);
+            Mark::new(class, words)
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     page::{self, Frame, Section},
     plots::{self, Plots},
     requests::rows::{self, Row},
+    statuses,
 };
 use crate::{
     accounts::{Member, Permission, clients},
@@ -61,24 +62,11 @@ struct Tally {
 
 impl Tally {
     fn class(&self) -> &'static str {
-        status_words(self.status).0
+        statuses::words(self.status).0
     }
 
     fn words(&self) -> &'static str {
-        status_words(self.status).1
-    }
-}
-
-/// The class of a status, and the word for it.
-#[must_use]
-pub fn status_words(status: Status) -> (&'static str, &'static str) {
-    match status {
-        Status::Active => ("good", "Working"),
-        Status::Attention => ("bad", "Broken"),
-        Status::PendingOwnership => ("wait", "TXT record missing"),
-        Status::PendingDns => ("wait", "Not connected yet"),
-        Status::PendingCertificate => ("wait", "Getting its certificate"),
-        Status::Suspended => ("bad", "Suspended"),
+        statuses::words(self.status).1
     }
 }
 

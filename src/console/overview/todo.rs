@@ -3,10 +3,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::status_words;
 use crate::{
     accounts::{Scope, clients},
     console::fault::Fault,
+    console::statuses,
     domains::{
         self, Domain,
         connection::Expected,
@@ -49,7 +49,7 @@ pub async fn find(
     let todo = domains.iter().filter_map(|domain| {
         let action = next_action(domain, expected, now)?;
         let client = names.get(&domain.client_id).map_or("the client", String::as_str);
-        let (class, word) = status_words(status(domain, expected, now));
+        let (class, word) = statuses::words(status(domain, expected, now));
         Some(Todo {
             hostname: domain.hostname.clone(),
             class,

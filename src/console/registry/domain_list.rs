@@ -14,6 +14,7 @@ use crate::{
         Console,
         fault::Fault,
         page::{self, Frame, Section, query},
+        statuses,
     },
     domains::{
         connection::Expected,
@@ -60,7 +61,7 @@ impl Shown {
         Self {
             client_id: domain.client_id,
             client: client_name,
-            status: words::status(status(&domain, expected, now)),
+            status: statuses::words(status(&domain, expected, now)),
             step: action.as_ref().map_or("Nothing", words::step),
             who: action.as_ref().map(|action| words::who(action.who)),
             certificate: words::certificate(&domain, expected, now),
@@ -209,7 +210,7 @@ pub async fn show(request: HttpRequest, member: Member, console: web::Data<Conso
             .map(|line| Shown::new(line, expected, now))
             .collect(),
         statuses: Status::ALL
-            .map(|status| (status.as_str(), words::status(status).1))
+            .map(|status| (status.as_str(), statuses::words(status).1))
             .into(),
         may_write: member.scope(Permission::DomainsWrite).is_ok(),
         asked,

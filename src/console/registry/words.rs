@@ -7,23 +7,9 @@ use crate::{
         Connection, Domain,
         connection::Expected,
         next_action::{NextAction, Who},
-        status::Status,
     },
     vendors::{Enrollment, Parameter},
 };
-
-/// The class of a status, which gives it shape and colour, and its word.
-#[must_use]
-pub fn status(status: Status) -> (&'static str, &'static str) {
-    match status {
-        Status::PendingOwnership => ("wait", "Waiting for proof"),
-        Status::PendingDns => ("wait", "Waiting for DNS"),
-        Status::PendingCertificate => ("wait", "Waiting for the certificate"),
-        Status::Active => ("good", "Active"),
-        Status::Attention => ("bad", "Needs attention"),
-        Status::Suspended => ("bad", "Suspended"),
-    }
-}
 
 /// The next step in a few words; the domain's page says all of it.
 #[must_use]
