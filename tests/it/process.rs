@@ -5,7 +5,7 @@ use std::{
     net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     thread,
     time::{Duration, Instant},
 };
@@ -74,7 +74,7 @@ pub fn start_on_a_free_port<T>(mut start: impl FnMut(u16) -> Result<T, String>) 
 /// it by chance while a server is started or started again. Never the same twice, and hardly ever one of another test's.
 pub fn free_port() -> u16 {
     static HANDED_OUT: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mine = 16_000 + 500 * u16::try_from(std::process::id() % 32).unwrap();
+    let mine = 16_000 + 500 * slot();
     loop {
         let random = Uuid::now_v7().as_u128() % 500;
         let port = mine + u16::try_from(random).unwrap();
@@ -84,6 +84,20 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// One of 32 ranges of ports, which no other test that runs now has: the port that stands for it is held until the
+/// process ends. Else two tests could choose one port, and one of them speak to the other's server.
+fn slot() -> u16 {
+    static HELD: OnceLock<(u16, TcpListener)> = OnceLock::new();
+    let (slot, _) = HELD.get_or_init(|| {
+        let first = u16::try_from(std::process::id() % 32).unwrap();
+        let mut slots = (first..32).chain(0..first).cycle();
+        slots
+            .find_map(|slot| Some((slot, TcpListener::bind(("127.0.0.1", 15_900 + slot)).ok()?)))
+            .unwrap()
+    });
+    *slot
 }
 
 /// A directory for a server's files, gone with the test.
