@@ -245,6 +245,11 @@ impl FakeCa {
             .collect()
     }
 
+    /// How many connections it has ended.
+    pub fn closed(&self) -> usize {
+        self.shared.state().closed
+    }
+
     pub fn accounts(&self) -> usize {
         self.shared.state().accounts.len()
     }

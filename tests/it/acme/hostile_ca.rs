@@ -13,6 +13,7 @@ use super::{
     client::{Bench, HOST, csr, order},
     fake_ca::{Answer, Behaviour, FakeCa, Fault, Kind, Validation},
 };
+use crate::app::eventually;
 
 fn json_answer(body: serde_json::Value) -> Fault {
     Fault::answer(200, "application/json", body.to_string())
@@ -234,7 +235,8 @@ async fn a_connection_that_the_ca_closed_meanwhile_costs_no_order() {
     for n in 0..20 {
         bench.fake.set_fault(Kind::Order, Fault::CloseAfter, 1);
         session.order(&placed.url).await.unwrap();
-        // Something else is done, and takes longer than the end of a connection needs to arrive.
+        // Its end is sent, and the client gets the time to hear of it: something else is done.
+        eventually(async || bench.fake.closed() > n).await;
         let elsewhere = Ca::new(other.directory(), Some(&other.root_pem())).unwrap();
         elsewhere.offers().await.unwrap();
         session.new_order(&order(&format!("host{n}.example"))).await.unwrap();

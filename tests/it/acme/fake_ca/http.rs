@@ -98,7 +98,9 @@ pub async fn serve(listener: std::net::TcpListener, tls: TlsAcceptor, shared: Ar
             connections.spawn(async move {
                 let mut stream = tls.accept(stream).await.ok()?;
                 while answer(&mut stream, &shared).await.is_some() {}
-                stream.shutdown().await.ok()
+                let ended = stream.shutdown().await.ok();
+                shared.state().closed += 1;
+                ended
             });
         }
         while connections.try_join_next().is_some() {}

@@ -98,6 +98,8 @@ pub struct State {
     pub orders: BTreeMap<usize, Order>,
     pub authorizations: Vec<Authorization>,
     pub issued: Vec<Issued>,
+    /// Connections whose end was sent to the client.
+    pub closed: usize,
     nonces: HashSet<String>,
     nonces_taken: usize,
 }
@@ -113,6 +115,7 @@ impl State {
             orders: BTreeMap::new(),
             authorizations: Vec::new(),
             issued: Vec::new(),
+            closed: 0,
             nonces: HashSet::new(),
             nonces_taken: 0,
         }
