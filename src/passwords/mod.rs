@@ -1,24 +1,23 @@
 //! Passwords: which are taken (NIST SP 800-63B §3.1.1), and Argon2id (RFC 9106) on threads of their own that give way
 //! to everything else. Knows no user.
+mod hasher;
+
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
 };
 
-use argon2::{
-    Argon2, Params,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
 use tokio::sync::oneshot;
+
+use hasher::Hasher;
 
 /// Of a password that is the only factor.
 const MIN_CHARACTERS: usize = 15;
 /// More is not hashed: whoever sends it only wants us to work.
 const MAX_BYTES: usize = 1024;
-
-/// Memory in KiB and passes: the first of OWASP's recommended settings with one lane.
-const MEMORY: u32 = 19 * 1024;
-const PASSES: u32 = 2;
 
 /// Those who wait for a thread. Beyond it, whoever comes is told to come again.
 const WAITING: usize = 100;
@@ -126,7 +125,8 @@ pub struct Busy;
 
 enum Work {
     Hash(String, oneshot::Sender<String>),
-    Verify(String, Arc<str>, oneshot::Sender<bool>),
+    /// With what is stored; nobody has nothing stored.
+    Verify(String, Option<String>, oneshot::Sender<bool>),
 }
 
 /// Threads that hash. They run at the lowest priority, so that no device waits for somebody's password.
@@ -168,53 +168,42 @@ impl Passwords {
             return Ok(false);
         }
         let (answer, verified) = oneshot::channel();
-        let hash = stored.map_or_else(|| nobodys().clone(), Arc::from);
-        let work = Work::Verify(password, hash, answer);
+        let work = Work::Verify(password, stored.map(str::to_owned), answer);
         self.queue.try_send(work).map_err(|_| Busy)?;
-        let is_right = verified.await.map_err(|_| Busy)?;
-        Ok(is_right && stored.is_some())
+        verified.await.map_err(|_| Busy)
     }
 }
 
 /// Ends when there is nobody left to ask.
 fn run(work: &Mutex<mpsc::Receiver<Work>>) {
-    // On Linux a thread's own. Refused where priorities are not ours to lower: then it is as fast as the rest.
-    rustix::process::nice(19).ok();
+    // Refused where priorities are not ours to lower: then it is as fast as the rest.
+    give_way().ok();
+    let mut hasher = Hasher::default();
+    let nobodys = hasher.hash("nobody's").unwrap_or_default();
     loop {
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match next {
             Ok(Work::Hash(password, answer)) => {
-                if let Some(hash) = hash(&password) {
+                if let Some(hash) = hasher.hash(&password) {
                     answer.send(hash).ok();
                 }
             }
             // Whoever asked has gone.
             Ok(Work::Verify(_, _, answer)) if answer.is_closed() => {}
-            Ok(Work::Verify(password, hash, answer)) => drop(answer.send(verify(&password, &hash))),
+            Ok(Work::Verify(password, stored, answer)) => {
+                let is_right = hasher.is_right(&password, stored.as_deref().unwrap_or(&nobodys));
+                answer.send(is_right && stored.is_some()).ok();
+            }
             Err(mpsc::RecvError) => return,
         }
     }
 }
 
-fn argon2() -> Argon2<'static> {
-    let params = Params::new(MEMORY, PASSES, 1, None).expect("the parameters are within RFC 9106's bounds");
-    Argon2::from(params)
-}
-
-fn hash(password: &str) -> Option<String> {
-    let hash = argon2().hash_password(password.as_bytes());
-    hash.ok().map(|hash| hash.to_string())
-}
-
-/// With the parameters that are written in the hash.
-fn verify(password: &str, hash: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
-}
-
-/// What is compared with where there is nothing to compare with.
-fn nobodys() -> &'static Arc<str> {
-    static NOBODYS: OnceLock<Arc<str>> = OnceLock::new();
-    NOBODYS.get_or_init(|| hash("nobody's").unwrap_or_default().into())
+/// Of this thread: it runs while nobody else wants to, and stops as soon as somebody does (`SCHED_IDLE`). A high nice
+/// value alone lets it finish its slice, and a device's request waits for that.
+fn give_way() -> Result<(), thread_priority::Error> {
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
 }
 
 #[cfg(test)]
