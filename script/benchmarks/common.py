@@ -10,6 +10,7 @@ QUERY = "?user-identifier=jane.appleseed%40example.com&model-family=iPhone"
 KEPT = "<!-- Below this line people write; script/bench leaves it as it is. -->"
 ACME = "<!-- From here on script/bench --acme writes. -->"
 SIGN_IN = "<!-- From here on script/bench --sign-in writes. -->"
+PAGES = "<!-- From here on script/bench --pages writes. -->"
 
 
 # --- What is measured
@@ -79,8 +80,8 @@ class Signpost:
         self.path.mkdir()
         self.start()
         wait_for(self.name, 60, self.is_ready, self)
-        token = json.loads(self.command("org", "create", "--name", "Bench", "--email", "bench@example.com"))["token"]
-        self.took["import"] = seconds_of(lambda: self.import_domains(token))
+        self.token = json.loads(self.command("org", "create", "--name", "Bench", "--email", "bench@example.com"))["token"]
+        self.took["import"] = seconds_of(lambda: self.import_domains(self.token))
         names = "".join(f"{hostname(n)}\n" for n in range(1, self.count + 1))
         self.took["verify"] = seconds_of(lambda: self.command("domain", "verify", "-", given=names))
         self.took["certificates"] = seconds_of(self.wait_for_certificates)
@@ -174,14 +175,16 @@ class Signpost:
 # --- The report
 
 
-def write(path, serving=None, acme=None, sign_in=None):
+def write(path, **texts):
     """Its own part of the file anew; the other parts, and what people wrote, as they are."""
     path = pathlib.Path(path)
     old = path.read_text() if path.exists() else ""
     old, kept = old.split(KEPT, 1) if KEPT in old else (old, "\n")
-    old, old_sign_in = old.split(SIGN_IN, 1) if SIGN_IN in old else (old, "")
-    old_serving, old_acme = old.split(ACME, 1) if ACME in old else (old, "")
-    parts = [(serving or old_serving).strip(), ACME, (acme or old_acme).strip(), SIGN_IN, (sign_in or old_sign_in).strip()]
+    parts = []
+    for name, mark in reversed([("acme", ACME), ("sign_in", SIGN_IN), ("pages", PAGES)]):
+        old, own = old.split(mark, 1) if mark in old else (old, "")
+        parts = [mark, texts.get(name, own).strip(), *parts]
+    parts = [texts.get("serving", old).strip(), *parts]
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n\n".join(part for part in parts if part) + f"\n\n{KEPT}{kept}")
     note(f"wrote {path}")
