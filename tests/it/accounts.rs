@@ -70,10 +70,14 @@ async fn each_operation_asks_for_its_scope(pool: PgPool) {
         ("POST", "/invitations", admin),
         ("POST", &resend, admin),
         ("DELETE", &invitation, admin),
+        ("GET", "/organisation", admin),
+        ("PATCH", "/organisation", admin),
+        ("PUT", "/organisation/logo", admin),
+        ("DELETE", "/organisation/logo", admin),
         // Last: it takes away what the others look at.
         ("DELETE", "/domains/contoso.com", write),
     ];
-    assert_eq!(table.len(), 34, "an operation is missing");
+    assert_eq!(table.len(), 38, "an operation is missing");
     let mut programs = Vec::new();
     for scope in SCOPES {
         programs.push((scope, with_scopes(&app, &msp, &[scope]).await));

@@ -33,6 +33,7 @@ mod mails;
 mod members;
 mod openapi;
 mod operator_pages;
+mod organisation;
 mod outage;
 mod overview;
 mod passkeys;
