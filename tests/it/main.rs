@@ -36,6 +36,7 @@ mod operator_pages;
 mod organisation;
 mod outage;
 mod overview;
+mod parity;
 mod passkeys;
 mod people;
 mod probe;
