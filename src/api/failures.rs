@@ -2,7 +2,8 @@
 use super::problem::{Code, Problem};
 use crate::{
     accounts::{
-        AccessError, clients::ClientError, invitations::InvitationError, members::MemberError, token::TokenError,
+        AccessError, clients::ClientError, invitations::InvitationError, members::MemberError,
+        organisations::OrganisationError, token::TokenError,
     },
     domains::{DomainError, intake::IntakeError, share_links::ShareLinkError},
     entra::EntraError,
@@ -89,6 +90,21 @@ impl From<MemberError> for Problem {
     }
 }
 
+impl From<OrganisationError> for Problem {
+    fn from(error: OrganisationError) -> Self {
+        match error {
+            OrganisationError::NotFound => Self::new(Code::NotFound, &error),
+            OrganisationError::Database(source) => Self::database(&source),
+            // Of making one, which the API does not do; and of what is stored.
+            other @ (OrganisationError::NotAnEmail(_)
+            | OrganisationError::NotAName
+            | OrganisationError::EmailTaken
+            | OrganisationError::Token(_)
+            | OrganisationError::Seal(_)) => Self::internal(&other),
+        }
+    }
+}
+
 impl From<InvitationError> for Problem {
     fn from(error: InvitationError) -> Self {
         match error {
@@ -112,6 +128,7 @@ impl From<ShareLinkError> for Problem {
             ShareLinkError::NotFound => Self::new(Code::NotFound, &error),
             ShareLinkError::TooMany => Self::new(Code::Conflict, &error),
             ShareLinkError::Domain(error) => error.into(),
+            ShareLinkError::Organisation(error) => error.into(),
             ShareLinkError::Database(source) => Self::database(&source),
         }
     }

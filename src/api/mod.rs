@@ -21,6 +21,7 @@ pub mod mdm_servers;
 pub mod me;
 pub mod members;
 pub mod openapi;
+pub mod organisations;
 pub mod page;
 pub mod previews;
 mod probes;
@@ -125,6 +126,10 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(webhook_deliveries::list_webhook_deliveries)
             .service(webhook_deliveries::replay_webhook_delivery)
             .service(audit_events::list_audit_events)
+            .service(organisations::find_organisation)
+            .service(organisations::update_organisation)
+            .service(organisations::put_logo)
+            .service(organisations::delete_logo)
             .map(|scope| {
                 scope
                     .default_service(web::to(openapi::no_such_operation))

@@ -25,7 +25,7 @@ use super::problem::Problem;
         (name = "Requests", description = "What devices asked."),
         (name = "People", description = "Who may sign in to the organisation's console, and who is invited."),
         (name = "Webhooks", description = "What happens, told to your own programs (Standard Webhooks 1.0)."),
-        (name = "Account", description = "The organisation's tokens and its audit log."),
+        (name = "Account", description = "The organisation itself, its tokens and its audit log."),
     ),
     modifiers(&Bearer),
 )]

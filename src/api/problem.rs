@@ -79,7 +79,7 @@ codes! {
     HostnameTaken "hostname_taken" CONFLICT "Hostname is already registered";
     Conflict "conflict" CONFLICT "Conflict with what is there";
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Body too large";
-    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Body is not JSON";
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Body of another type than is taken here";
     Invalid "invalid" UNPROCESSABLE_ENTITY "Invalid input";
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests";
     Internal "internal" INTERNAL_SERVER_ERROR "Internal error";

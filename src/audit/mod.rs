@@ -92,6 +92,19 @@ pub struct Wanted {
     /// `domain.created`, or `domain` for everything about domains.
     pub action: Option<String>,
     pub actor: Option<WantedActor>,
+    /// What was done to one domain, and to its share links.
+    pub domain: Option<WantedDomain>,
+    /// From this time on.
+    pub since: Option<DateTime<Utc>>,
+    /// Before this time.
+    pub until: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedDomain {
+    Id(Uuid),
+    /// By the name that it had.
+    Hostname(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{AuditEvent, Event, Wanted, WantedActor};
+use super::{AuditEvent, Event, Wanted, WantedActor, WantedDomain};
 use crate::accounts::Scope;
 
 pub async fn insert(db: &mut PgConnection, scope: &Scope, event: Event) -> Result<(), sqlx::Error> {
@@ -61,6 +61,11 @@ pub async fn list(
         Some(WantedActor::Id(id)) => (Some(*id), None),
         Some(WantedActor::Kind(kind)) => (None, Some(*kind)),
     };
+    let (domain_id, hostname) = match &wanted.domain {
+        None => (None, None),
+        Some(WantedDomain::Id(id)) => (Some(*id), None),
+        Some(WantedDomain::Hostname(hostname)) => (None, Some(hostname)),
+    };
     sqlx::query_as!(
         AuditEvent,
         "select audit_event_id as id, at, actor_kind, actor_id, actor_name, action, subject_kind, subject_id, subject_name, details
@@ -69,6 +74,9 @@ pub async fn list(
             and ($3::uuid is null or audit_event_id < $3)
             and ($5::text is null or action = $5 or starts_with(action, $5 || '.'))
             and ($6::uuid is null or actor_id = $6) and ($7::text is null or actor_kind = $7)
+            and ($8::uuid is null or subject_id = $8 or details ->> 'domain_id' = $8::text)
+            and ($9::text is null or subject_name = $9 and subject_kind in ('domain', 'share_link'))
+            and ($10::timestamptz is null or at >= $10) and ($11::timestamptz is null or at < $11)
           order by audit_event_id desc limit $4",
         scope.organisation_id(),
         scope.client_id(),
@@ -77,6 +85,10 @@ pub async fn list(
         wanted.action,
         actor_id,
         actor_kind,
+        domain_id,
+        hostname,
+        wanted.since,
+        wanted.until,
     )
     .fetch_all(db)
     .await

@@ -98,6 +98,7 @@ impl From<ShareLinkError> for Fault {
         match error {
             ShareLinkError::NotFound => Self::NoSuchPage,
             ShareLinkError::Domain(error) => error.into(),
+            ShareLinkError::Organisation(error) => error.into(),
             ShareLinkError::Database(error) => Self::Database(error),
             ShareLinkError::TooMany => Self::Internal(error.to_string()),
         }

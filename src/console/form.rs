@@ -5,7 +5,11 @@ use actix_web::{HttpRequest, dev::Payload, http::header};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 
-use super::{browser::Browser, fault::Fault, upload};
+use super::{
+    browser::Browser,
+    fault::Fault,
+    upload::{self, Parts},
+};
 
 /// Of most forms.
 pub const LIMIT: usize = 64 * 1024;
@@ -18,6 +22,7 @@ const MAX_FIELDS: usize = 2_000;
 #[derive(Clone, Default)]
 pub struct Form {
     fields: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>)>,
     errors: Vec<(String, String)>,
 }
 
@@ -62,21 +67,25 @@ impl Form {
         let bytes = tokio::time::timeout(PATIENCE, whole)
             .await
             .unwrap_or(Err(Fault::Incomplete))?;
-        let fields = if has_file {
-            upload::fields(request.headers(), bytes.freeze(), MAX_FIELDS).await?
+        let Parts { fields, files } = if has_file {
+            upload::parts(request.headers(), bytes.freeze(), MAX_FIELDS).await?
         } else {
             let pairs = url::form_urlencoded::parse(&bytes).into_owned();
-            pairs.take(MAX_FIELDS + 1).collect()
+            Parts {
+                fields: pairs.take(MAX_FIELDS + 1).collect(),
+                files: Vec::new(),
+            }
         };
         // A browser sends line ends as CR LF, whatever was typed.
         let fields = fields
             .into_iter()
             .map(|(name, value)| (name, value.replace("\r\n", "\n")));
         let fields: Vec<_> = fields.collect();
-        match fields.len() > MAX_FIELDS {
+        match fields.len() + files.len() > MAX_FIELDS {
             true => Err(Fault::TooLarge(limit)),
             false => Ok(Self {
                 fields,
+                files,
                 errors: Vec::new(),
             }),
         }
@@ -90,7 +99,7 @@ impl Form {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Self {
             fields: fields.collect(),
-            errors: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -110,6 +119,19 @@ impl Form {
     pub fn find(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(field, _)| field == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The file that was chosen in a field; empty if none was.
+    #[must_use]
+    pub fn file(&self, name: &str) -> &[u8] {
+        let found = self.files.iter().find(|(field, _)| field == name);
+        found.map(|(_, bytes)| bytes.as_slice()).unwrap_or_default()
+    }
+
+    /// The same as a text, as if it had been typed. What is no UTF-8 is marked in it.
+    #[must_use]
+    pub fn text_of_file(&self, name: &str) -> String {
+        String::from_utf8_lossy(self.file(name)).replace("\r\n", "\n")
     }
 
     /// Every value of a field, for example of boxes that are ticked.

@@ -22,6 +22,7 @@ mod registry;
 mod requests;
 mod second_factor;
 mod security;
+mod sender;
 mod sent_mails;
 mod settings;
 mod sign_in;

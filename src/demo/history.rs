@@ -1,10 +1,10 @@
 //! A month of requests as they could have been: by day people are at work, on some evenings they are not. Made of the
 //! names and the hours alone, so that two demos that start at the same time have the same.
-use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc, Weekday};
+use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Timelike, Utc, Weekday};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::examples::Example;
+use super::{examples::Example, store};
 use crate::{
     accounts::Scope,
     domains::{
@@ -14,7 +14,6 @@ use crate::{
     request_log::{
         record::{Owner, Row},
         shipper::Batch,
-        totals,
     },
 };
 
@@ -22,7 +21,11 @@ const DAYS: i64 = 30;
 /// How many people of a domain have devices.
 const PEOPLE: u64 = 40;
 
-/// Of a domain that nobody ever asked for.
+/// Networks of nobody's (RFC 5737): what is made up is known by them.
+const NETWORKS: [&str; 3] = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"];
+
+/// What is missing of the month: all of it, or what would have come since the demo was started last. That goes to the last
+/// full hour, so that a start right after another adds nothing.
 pub async fn write(
     db: &mut PgConnection,
     scope: &Scope,
@@ -30,9 +33,10 @@ pub async fn write(
     domain: &Domain,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    if totals::store::is_known(db, scope, example.hostname).await? {
-        return Ok(());
-    }
+    let last = store::find_last_request(db, scope, example.hostname, &NETWORKS.map(str::to_owned)).await?;
+    let is_missing = |at: DateTime<Utc>| {
+        last.is_none_or(|last| at > last && at < now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now))
+    };
     let owner = Owner {
         organisation_id: scope.organisation_id(),
         client_id: domain.client_id,
@@ -41,6 +45,7 @@ pub async fn write(
     let mut batch = Batch::default();
     rows(example, domain, owner, now)
         .into_iter()
+        .filter(|row| DateTime::from_timestamp_micros(row.at).is_some_and(is_missing))
         .for_each(|row| batch.add_past(row));
     batch.write(db).await
 }
@@ -121,10 +126,7 @@ fn row(domain: &Domain, owner: Owner, at: DateTime<Utc>, chance: &mut Chance) ->
         status,
         server_id,
         user_agent: Some(format!("DeviceManagementClient/1.0 ({agent})")),
-        // Networks of nobody's (RFC 5737).
-        client_network: ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"]
-            [usize::try_from(person % 3).unwrap_or_default()]
-        .to_owned(),
+        client_network: NETWORKS[usize::try_from(person % 3).unwrap_or_default()].to_owned(),
         tls: Some("TLSv1.3".into()),
     }
 }

@@ -95,8 +95,8 @@ fn email() -> Result<Email, OrganisationError> {
     Email::parse(EMAIL).map_err(|_| OrganisationError::NotAnEmail(EMAIL.to_owned()))
 }
 
-/// Registers an example, and writes what has happened to it; unless it is there already, or somebody uses the name in
-/// earnest: theirs stays.
+/// Registers an example, and writes what has happened to it. One that is there already only gets the requests of the days
+/// since; where somebody uses the name in earnest, theirs stays.
 async fn register(
     db: &mut PgConnection,
     scope: &Scope,
@@ -106,7 +106,9 @@ async fn register(
     let Ok(hostname) = Hostname::parse(example.hostname) else {
         return Ok(());
     };
-    if domains::store::find_by_hostname(db, scope, &hostname).await?.is_some() {
+    let now = crate::clock::now();
+    if let Some(domain) = domains::store::find_by_hostname(db, scope, &hostname).await? {
+        history::write(db, scope, example, &domain, now).await?;
         return Ok(());
     }
     let client = clients::find_or_create(db, scope, example.client).await?;
@@ -115,7 +117,6 @@ async fn register(
         Err(DomainError::HostnameTaken(_)) => return Ok(()),
         registered => registered?,
     };
-    let now = crate::clock::now();
     example.become_so(db, scope, (&hostname, addresses), now).await?;
     history::write(db, scope, example, &registered, now).await?;
     Ok(())

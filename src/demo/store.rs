@@ -56,3 +56,23 @@ pub async fn update_seen(
     .await?;
     Ok(())
 }
+
+/// Until when there are requests of a hostname that were made up, by the networks that they are said to come from; if none
+/// is kept any more, until when any were counted.
+pub async fn find_last_request(
+    db: &mut PgConnection,
+    scope: &Scope,
+    hostname: &str,
+    networks: &[String],
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(
+               (select max(at) from requests where organisation_id = $1 and hostname = $2 and client_network = any($3)),
+               (select max(hour) + interval '1 hour' from request_counts where organisation_id = $1 and hostname = $2))"#,
+        scope.organisation_id(),
+        hostname,
+        networks,
+    )
+    .fetch_one(db)
+    .await
+}

@@ -5,6 +5,7 @@
 //! have two answers. Follows no redirect; whoever does comes here again for each hop.
 mod addresses;
 mod fetch;
+pub mod retry_after;
 mod tls;
 
 use std::{

@@ -2,10 +2,10 @@
 //! against as every other (`outbound`), and what it says is kept as a short plain text.
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use http::{
     StatusCode,
-    header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
+    header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     dns::Dns,
     input::plain,
-    outbound::{FetchError, Fetched, Get, Outbound, Post},
+    outbound::{FetchError, Fetched, Get, Outbound, Post, retry_after},
     sealed::Keyring,
 };
 
@@ -50,20 +50,23 @@ pub struct Came {
     pub status: Option<i16>,
     pub text: String,
     pub took: Duration,
+    /// Before the next attempt, as the receiver said.
+    pub asked_to_wait: Option<TimeDelta>,
 }
 
 impl Sender {
     pub async fn send(&self, keyring: &Keyring, due: &Due, now: DateTime<Utc>) -> Came {
         let started = Instant::now();
-        let (verdict, status, text) = match self.post(keyring, due, now).await {
-            Ok(fetched) => judge(&fetched),
-            Err(why) => (Verdict::Failed, None, why),
+        let ((verdict, status, text), asked_to_wait) = match self.post(keyring, due, now).await {
+            Ok(fetched) => (judge(&fetched), asked_to_wait(&fetched, now)),
+            Err(why) => ((Verdict::Failed, None, why), None),
         };
         Came {
             verdict,
             status,
             text: plain(&text, LONGEST_WORDS),
             took: started.elapsed(),
+            asked_to_wait,
         }
     }
 
@@ -122,6 +125,16 @@ fn judge(fetched: &Fetched) -> (Verdict, Option<i16>, String) {
     (verdict, i16::try_from(status.as_u16()).ok(), text)
 }
 
+/// `Retry-After`, of those who have too much to do; anybody else's says nothing.
+fn asked_to_wait(fetched: &Fetched, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let is_busy = matches!(
+        fetched.status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    );
+    let told = fetched.headers.get(RETRY_AFTER).filter(|_| is_busy)?.to_str().ok()?;
+    TimeDelta::from_std(retry_after::parse(told, now)?).ok()
+}
+
 /// For the endpoint's owner: what is so, as a sentence.
 fn words(error: &FetchError) -> String {
     let mut text = match error {
@@ -138,6 +151,30 @@ fn words(error: &FetchError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_whoever_has_too_much_to_do_is_waited_for() {
+        let now = DateTime::UNIX_EPOCH;
+        for (status, told, expected) in [
+            (429, "60", Some(60)),
+            (503, "Thu, 01 Jan 1970 00:02:00 GMT", Some(120)),
+            (429, "soon", None),
+            (500, "60", None),
+            (200, "60", None),
+        ] {
+            let fetched = Fetched {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers: [(RETRY_AFTER, HeaderValue::from_static(told))].into_iter().collect(),
+                body: bytes::Bytes::new(),
+                address: "192.0.2.1:443".parse().unwrap(),
+            };
+            assert_eq!(
+                asked_to_wait(&fetched, now),
+                expected.map(TimeDelta::seconds),
+                "{status} {told}"
+            );
+        }
+    }
 
     #[test]
     fn only_2xx_is_success_and_only_410_says_goodbye() {

@@ -192,6 +192,7 @@ impl Courier {
             delivery_id: due.held.delivery_id,
             attempts: due.attempts,
             failing_since,
+            asked_to_wait: came.asked_to_wait,
         };
         let is_on = endpoint.disabled.is_none();
         let (again, disabled) = match (came.verdict, schedule::after(&failed, now)) {

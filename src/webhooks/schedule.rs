@@ -16,6 +16,8 @@ const WAITS: [TimeDelta; 9] = [
     TimeDelta::hours(20),
     TimeDelta::hours(24),
 ];
+/// As long as a receiver may put us off: the longest of our own waits.
+const LONGEST: TimeDelta = TimeDelta::hours(24);
 /// An endpoint at which nothing has arrived for so long is disabled.
 const PATIENCE: TimeDelta = TimeDelta::days(5);
 
@@ -31,6 +33,8 @@ pub struct Failed {
     pub attempts: i32,
     /// Since when all of the endpoint's attempts have failed.
     pub failing_since: Option<DateTime<Utc>>,
+    /// How long the receiver asked us to wait, if it did.
+    pub asked_to_wait: Option<TimeDelta>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +56,13 @@ pub fn after(failed: &Failed, now: DateTime<Utc>) -> Next {
         .and_then(|index| WAITS.get(index));
     match wait {
         None => Next::GiveUp,
-        Some(wait) => Next::At(now + *wait + jitter(*wait, failed.delivery_id)),
+        Some(wait) => {
+            // Never sooner than we would by ourselves, and never so late that it could not be called an attempt.
+            let wait = failed
+                .asked_to_wait
+                .map_or(*wait, |asked| asked.min(LONGEST).max(*wait));
+            Next::At(now + wait + jitter(wait, failed.delivery_id))
+        }
     }
 }
 
@@ -108,7 +118,34 @@ mod tests {
             delivery_id: Uuid::from_u128(128),
             attempts,
             failing_since,
+            asked_to_wait: None,
         }
+    }
+
+    #[test]
+    fn a_receiver_that_asks_for_time_gets_it_within_bounds() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(100);
+        let wait = |attempts, asked| {
+            let failed = Failed {
+                asked_to_wait: asked,
+                delivery_id: Uuid::nil(),
+                ..failed(attempts, None)
+            };
+            match after(&failed, now) {
+                Next::At(at) => at - now,
+                other => panic!("{other:?}"),
+            }
+        };
+        let hour = Some(TimeDelta::hours(1));
+        assert_eq!(wait(1, hour), TimeDelta::hours(1));
+        assert_eq!(wait(1, Some(TimeDelta::zero())), TimeDelta::seconds(5), "no sooner");
+        assert_eq!(wait(5, hour), TimeDelta::hours(5), "no sooner");
+        assert_eq!(wait(1, Some(TimeDelta::days(31))), TimeDelta::hours(24), "no later");
+        let last = Failed {
+            asked_to_wait: hour,
+            ..failed(10, None)
+        };
+        assert_eq!(after(&last, now), Next::GiveUp, "no more attempts by it");
     }
 
     #[test]

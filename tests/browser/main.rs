@@ -8,6 +8,7 @@
 #[path = "../it/app.rs"]
 #[allow(dead_code, reason = "shared with the other tests, which need all of it")]
 mod app;
+mod branding;
 mod chromium;
 mod journey;
 mod look;

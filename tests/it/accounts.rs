@@ -70,10 +70,14 @@ async fn each_operation_asks_for_its_scope(pool: PgPool) {
         ("POST", "/invitations", admin),
         ("POST", &resend, admin),
         ("DELETE", &invitation, admin),
+        ("GET", "/organisation", admin),
+        ("PATCH", "/organisation", admin),
+        ("PUT", "/organisation/logo", admin),
+        ("DELETE", "/organisation/logo", admin),
         // Last: it takes away what the others look at.
         ("DELETE", "/domains/contoso.com", write),
     ];
-    assert_eq!(table.len(), 34, "an operation is missing");
+    assert_eq!(table.len(), 38, "an operation is missing");
     let mut programs = Vec::new();
     for scope in SCOPES {
         programs.push((scope, with_scopes(&app, &msp, &[scope]).await));
@@ -424,5 +428,86 @@ async fn calls_with_one_key_at_the_same_moment_are_done_once(pool: PgPool) {
     let busy = answers.iter().filter(|answer| answer.status != 201);
     busy.for_each(|answer| drop(answer.problem(409, "conflict")));
     assert_eq!(msp.get("/tokens").await.json()["data"].as_array().unwrap().len(), 2);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn audit_events_are_found_by_what_who_which_and_when(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let (msp, other) = (app.msp("Acme IT").await, app.msp("Other IT").await);
+    let domain = msp.register("contoso.com").await;
+    msp.register("fabrikam.com").await;
+    other.register("contoso.com").await;
+    msp.post("/domains/contoso.com/share-links", json!({})).await;
+    app.take_word("fabrikam.com").await;
+    sqlx::query("update audit_events set at = '2026-03-01T12:00:00Z' where subject_name = 'contoso.com' and action = 'domain.created'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let found = async |query: &str| {
+        let answer = msp.get(&format!("/audit-events?{query}")).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text);
+        let of = |event: &Value| {
+            format!(
+                "{} {}",
+                event["action"].as_str().unwrap(),
+                event["subject"]["name"].as_str().unwrap()
+            )
+        };
+        let mut found: Vec<_> = answer.json()["data"].as_array().unwrap().iter().map(of).collect();
+        found.sort();
+        found.join(", ")
+    };
+    let token = msp.get("/me").await.json()["token"]["id"].as_str().unwrap().to_owned();
+    let (contoso, link) = ("domain.created contoso.com", "share_link.created contoso.com");
+    let fabrikam = "domain.created fabrikam.com, domain.verified_by_operator fabrikam.com";
+    let id = domain["id"].as_str().unwrap();
+    for (query, expected) in [
+        ("action=domain", format!("{contoso}, {fabrikam}")),
+        (
+            "action=domain.created&domain=fabrikam.com",
+            "domain.created fabrikam.com".into(),
+        ),
+        ("action=dom", String::new()),
+        (&format!("domain={id}"), format!("{contoso}, {link}")),
+        ("domain=CONTOSO.com.", format!("{contoso}, {link}")),
+        (
+            "actor=operator&action=domain",
+            "domain.verified_by_operator fabrikam.com".into(),
+        ),
+        (
+            &format!("actor={token}&domain=fabrikam.com"),
+            "domain.created fabrikam.com".into(),
+        ),
+        ("until=2026-04-01T00:00:00Z", contoso.into()),
+        ("since=2026-03-01T12:00:00Z&until=2026-03-01T12:00:01Z", contoso.into()),
+        ("until=2026-03-01T12:00:00Z", String::new()),
+        ("since=2026-04-01T00:00:00Z&domain=contoso.com", link.into()),
+        ("domain=nobody.example", String::new()),
+    ] {
+        assert_eq!(found(query).await, expected, "{query}");
+    }
+    let first = msp.get("/audit-events?action=domain&limit=2").await.json();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = msp
+        .get(&format!("/audit-events?action=domain&limit=2&cursor={cursor}"))
+        .await
+        .json();
+    assert_eq!(
+        (rest["data"].as_array().unwrap().len(), &rest["next_cursor"]),
+        (1, &Value::Null)
+    );
+    for (query, parameter) in [
+        ("action=", "?action"),
+        ("action=x%00", "?action"),
+        ("action=Domain", "?action"),
+        ("actor=ada", "?actor"),
+        ("domain=no%20name", "?domain"),
+        ("since=yesterday", "?since"),
+        ("by=operator", "?by"),
+    ] {
+        let answer = msp.get(&format!("/audit-events?{query}")).await;
+        assert_eq!(answer.pointers(), [parameter], "{query}");
+    }
     app.stop().await;
 }

@@ -103,6 +103,46 @@ async fn a_demo_is_written_once_and_quickly(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn a_demo_that_is_started_again_days_later_has_no_gap_in_its_month(pool: PgPool) {
+    let (app, _) = start(&pool).await;
+    let by_day = "select count(distinct at::date) from requests where hostname = 'contoso.example'";
+    let (all, days) = (
+        count(&pool, "select count(*) from requests").await,
+        count(&pool, by_day).await,
+    );
+    assert!((25..=30).contains(&days), "{days}");
+    // As if the last six days had not come yet; but somebody asked today, as a device would.
+    for statement in [
+        "delete from requests where at >= date_trunc('hour', now() - interval '6 days')",
+        "delete from request_counts where hour >= date_trunc('hour', now() - interval '6 days')",
+        "delete from request_totals where hour >= date_trunc('hour', now() - interval '6 days')",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    app.ask("contoso.example", "?model-family=Mac").await;
+    super::app::eventually(|| async {
+        count(
+            &pool,
+            "select count(*) from requests where at > now() - interval '1 minute'",
+        )
+        .await
+            == 1
+    })
+    .await;
+    let own = server::own(&settings(&pool, &app.state_dir, &[]));
+    demo::fill(&pool, &app.running.keyring(), &own, &[]).await.unwrap();
+    assert_eq!(count(&pool, by_day).await, days);
+    let (again, counted) = (
+        count(&pool, "select count(*) from requests").await,
+        count(&pool, "select sum(count)::bigint from request_counts").await,
+    );
+    assert!((all * 9 / 10..all * 11 / 10).contains(&again), "{all} {again}");
+    assert_eq!(again, counted);
+    assert_eq!(count(&pool, "select count(*) from requests where at > now()").await, 0);
+    app.stop().await;
+}
+
+#[sqlx::test]
 async fn a_changed_password_is_the_printed_one_again_after_the_next_start(pool: PgPool) {
     let (app, password) = start(&pool).await;
     sqlx::query("update users set password_hash = null")

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 
 use crate::{
     app::{TestApp, eventually},
+    binary::Machine,
     people::{Person, leads_to},
 };
 
@@ -227,5 +228,43 @@ async fn an_operator_sees_what_waits_and_which_names_nobody_has_registered(pool:
         .unwrap();
     let page = operator.get("/operator").await.text;
     assert!(page.contains("<span class=\"status wait\">3 hours</span>"));
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn the_program_at_the_command_line_adds_lists_and_removes_operators(pool: PgPool) {
+    let machine = Machine::new(&pool);
+    let app = TestApp::start_in(pool.clone(), machine.state_dir(), &[]).await;
+    let person = app.owner("Hosting", EMAIL).await;
+    let run = |arguments: &[&str]| machine.run(&[&["operator"], arguments].concat());
+    assert_eq!(run(&["list"]).succeeded(), "");
+    for (arguments, line) in [
+        (
+            ["add", "nobody@hosting.example"],
+            "nobody has an account with this address",
+        ),
+        (
+            ["remove", "nobody@hosting.example"],
+            "nobody has an account with this address",
+        ),
+        (["add", "nonsense"], "`nonsense` must be an e-mail address"),
+    ] {
+        let said = run(&arguments).failed();
+        assert!(said.starts_with("signpost: ") && said.contains(line), "{said}");
+    }
+    assert_eq!(person.get("/operator").await.status, 404);
+    let said = |arguments: &[&str]| run(arguments).succeeded();
+    assert_eq!(
+        said(&["add", "Ops@Hosting.example"]),
+        format!("{EMAIL} is an operator: see /operator in the console.\n")
+    );
+    assert_eq!(said(&["add", EMAIL]), format!("{EMAIL} is an operator already.\n"));
+    assert_eq!(person.get("/operator").await.status, 200, "at once");
+    let today = clock::now().format("%Y-%m-%d");
+    assert_eq!(said(&["list"]), format!("{today}  {EMAIL}\n"));
+    assert_eq!(said(&["remove", EMAIL]), format!("{EMAIL} is an operator no more.\n"));
+    assert_eq!(said(&["remove", EMAIL]), format!("{EMAIL} is no operator.\n"));
+    assert_eq!(person.get("/operator").await.status, 404, "at once");
+    assert_eq!(said(&["list"]), "");
     app.stop().await;
 }

@@ -5,6 +5,7 @@ use sqlx::PgPool;
 
 use super::{
     app::{Answer, TestApp},
+    binary::Machine,
     people::{PASSWORD, Person, csrf_in, hold_failures, leads_to, link},
 };
 
@@ -357,5 +358,39 @@ async fn an_operator_lets_in_again_who_has_lost_phone_and_codes(pool: PgPool) {
             .await
             .unwrap();
     assert_eq!(by, ["operator"]);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn the_program_at_the_command_line_lets_in_again_who_lost_the_phone(pool: PgPool) {
+    let machine = Machine::new(&pool);
+    let app = TestApp::start_in(pool.clone(), machine.state_dir(), &[]).await;
+    let person = app.owner("Acme IT", EMAIL).await;
+    app.owner("Other IT", "eve@other.example").await;
+    turn_on(&person).await;
+    let reset = |email| machine.run(&["person", "reset-second-factor", email]);
+    for (email, line) in [
+        ("nobody@msp.example", "nobody with a second factor has this address"),
+        ("eve@other.example", "nobody with a second factor has this address"),
+        ("nonsense", "`nonsense` is no e-mail address"),
+    ] {
+        assert_eq!(reset(email).failed().trim_end(), format!("signpost: {line}"));
+    }
+    assert_eq!(
+        leads_to(&app.person().sign_in(EMAIL, PASSWORD).await),
+        "/sign-in/second-factor?next=%2F"
+    );
+    let said = reset("Ada@MSP.example").succeeded();
+    assert!(
+        said.contains("The second factor is off") && !said.contains('@'),
+        "{said}"
+    );
+    assert_eq!(
+        leads_to(&person.get("/settings").await),
+        "/sign-in?next=%2Fsettings",
+        "signed out everywhere"
+    );
+    assert_eq!(leads_to(&app.person().sign_in(EMAIL, PASSWORD).await), "/");
+    reset(EMAIL).failed();
     app.stop().await;
 }

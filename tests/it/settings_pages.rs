@@ -263,6 +263,16 @@ async fn the_audit_log_names_people_and_is_filtered_and_paged(pool: PgPool) {
         let page = owner.get(&format!("/settings/audit?{query}")).await;
         assert_eq!(page.status, 200, "{query}");
     }
+    program.register("contoso.com").await;
+    program.register("fabrikam.com").await;
+    program.post("/domains/contoso.com/share-links", json!({})).await;
+    let page = owner.get("/settings/audit?domain=Contoso.com").await.text;
+    assert!(page.contains("Domain created") && page.contains("Share link created") && !page.contains("fabrikam.com"));
+    let page = owner
+        .get("/settings/audit?domain=contoso.com&until=2026-01-01T00:00")
+        .await
+        .text;
+    assert!(page.contains("Nothing that this filter leaves"));
     let events = program.get("/audit-events?limit=100").await.json();
     let made = events["data"].as_array().unwrap();
     let made = made.iter().find(|event| event["action"] == "token.created").unwrap();

@@ -12,7 +12,7 @@ struct Writes {
     client: String,
     server: String,
     webhook: String,
-    paths: [(&'static str, String); 14],
+    paths: [(&'static str, String); 15],
 }
 
 impl Writes {
@@ -43,6 +43,7 @@ impl Writes {
             ("PATCH", format!("/members/{}", text(&members["data"][0]["id"]))),
             ("POST", "/webhook-endpoints".to_owned()),
             ("PATCH", webhook.clone()),
+            ("PATCH", "/organisation".to_owned()),
         ];
         Self {
             msp,

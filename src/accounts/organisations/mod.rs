@@ -1,4 +1,5 @@
 //! Organisations and their people, as an operator sees them.
+pub mod branding;
 pub mod settings;
 pub mod store;
 

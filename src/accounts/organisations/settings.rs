@@ -33,16 +33,24 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Of requests.
+    /// Of requests, as it is typed.
     pub fn parse_request_days(text: &str) -> Result<i32, &'static str> {
-        let days = text.trim().parse().ok();
+        Self::check_request_days(typed(text))
+    }
+
+    /// Of audit events, as it is typed.
+    pub fn parse_audit_days(text: &str) -> Result<i32, &'static str> {
+        Self::check_audit_days(typed(text))
+    }
+
+    pub fn check_request_days(days: i64) -> Result<i32, &'static str> {
+        let days = i32::try_from(days).ok();
         days.filter(|days| (1..=MAX_REQUEST_DAYS).contains(days))
             .ok_or("must be a number from 1 to 30")
     }
 
-    /// Of audit events.
-    pub fn parse_audit_days(text: &str) -> Result<i32, &'static str> {
-        let days = text.trim().parse().ok();
+    pub fn check_audit_days(days: i64) -> Result<i32, &'static str> {
+        let days = i32::try_from(days).ok();
         days.filter(|days| AUDIT_DAYS.contains(days))
             .ok_or("must be a number from 30 to 3650")
     }
@@ -65,6 +73,11 @@ impl Retention {
     pub fn audit_days(self) -> i32 {
         self.audit_days
     }
+}
+
+/// What is no number is out of every range.
+fn typed(text: &str) -> i64 {
+    text.trim().parse().unwrap_or(0)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -108,12 +121,17 @@ pub async fn find(db: &mut PgConnection, scope: &Scope) -> Result<OrganisationSe
     })
 }
 
+/// Whoever changes some of it and keeps the rest reads it after this.
+pub async fn lock(db: &mut PgConnection, scope: &Scope) -> Result<(), OrganisationError> {
+    Ok(members::store::lock(db, scope).await?)
+}
+
 pub async fn update(
     db: &mut PgConnection,
     scope: &Scope,
     wanted: &OrganisationSettings,
 ) -> Result<(), OrganisationError> {
-    members::store::lock(db, scope).await?;
+    lock(db, scope).await?;
     let before = find(db, scope).await?;
     if before == *wanted {
         return Ok(());
@@ -150,7 +168,7 @@ fn details(settings: &OrganisationSettings) -> serde_json::Value {
     })
 }
 
-fn event(action: &'static str, scope: &Scope, (name, details): (&str, serde_json::Value)) -> audit::Event {
+pub(super) fn event(action: &'static str, scope: &Scope, (name, details): (&str, serde_json::Value)) -> audit::Event {
     audit::Event {
         action,
         subject: audit::Subject {

@@ -9,7 +9,6 @@ mod nonces;
 mod problem;
 mod renewal_info;
 mod reply;
-mod retry_after;
 mod session;
 
 use std::{sync::Arc, time::Duration};

@@ -4,8 +4,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use rustls_acme::acme;
 use serde::Deserialize;
 
-use super::retry_after;
-use crate::input::plain;
+use crate::{input::plain, outbound::retry_after};
 
 const NAMESPACE: &str = "urn:ietf:params:acme:error:";
 const KIND: usize = 64;

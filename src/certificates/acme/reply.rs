@@ -8,8 +8,8 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{CaError, Problem, address, nonces, retry_after};
-use crate::{clock, input::plain};
+use super::{CaError, Problem, address, nonces};
+use crate::{clock, input::plain, outbound::retry_after};
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 

@@ -53,7 +53,9 @@ pub fn pages(config: &mut web::ServiceConfig) {
 
 /// For whoever holds a link.
 pub fn public_pages(config: &mut web::ServiceConfig) {
-    config.service(page("/share/{token}", web::get().to(shared::show)));
+    config
+        .service(page("/share/{token}", web::get().to(shared::show)))
+        .service(page("/share/{token}/logo", web::get().to(shared::show_logo)));
 }
 
 /// What only changes something.

@@ -1,4 +1,5 @@
-//! What whoever holds a share link sees: one domain's steps and state, and nothing of the MSP or the MDM.
+//! What whoever holds a share link sees: one domain's steps and state, nothing of the MDM, and of the MSP what it
+//! says of itself.
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
@@ -8,6 +9,8 @@ use actix_web::{
     web,
 };
 use askama::Template;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 use super::{
     live::Live,
@@ -15,12 +18,17 @@ use super::{
     words::Reader,
 };
 use crate::{
+    accounts::organisations::branding::Branding,
     console::{
         Console,
         fault::Fault,
         page::{self, Frame, day},
+        sender::{self, Sender},
     },
-    domains::share_links::{self, LinkToken, ShareLinkError},
+    domains::{
+        Domain,
+        share_links::{self, LinkToken, ShareLinkError},
+    },
 };
 
 #[derive(Template)]
@@ -31,6 +39,7 @@ struct SharedPage {
     live: Live,
     set_up: SetUp,
     until: String,
+    sender: Option<Sender>,
 }
 
 #[derive(Template)]
@@ -46,11 +55,12 @@ pub async fn show(
     token: web::Path<String>,
 ) -> Result<HttpResponse, Fault> {
     let now = crate::clock::now();
+    let mut db = console.pool.acquire().await?;
     let opened = match LinkToken::parse(&token) {
-        Some(token) => share_links::open(&mut *console.pool.acquire().await?, &token, now).await,
+        Some(token) => open(&mut db, &token, now).await,
         None => Err(ShareLinkError::NotFound),
     };
-    let (domain, until) = match opened {
+    let (domain, until, branding) = match opened {
         Ok(opened) => opened,
         Err(ShareLinkError::NotFound) => {
             let page = NothingPage {
@@ -70,7 +80,25 @@ pub async fn show(
         set_up: SetUp::new(&console, &domain, None),
         until: day(&until),
         hostname: domain.hostname,
+        sender: Sender::new(branding, &format!("/share/{token}/logo")),
     })))
+}
+
+async fn open(
+    db: &mut PgConnection,
+    token: &LinkToken,
+    now: DateTime<Utc>,
+) -> Result<(Domain, DateTime<Utc>, Branding), ShareLinkError> {
+    let (domain, until) = share_links::open(&mut *db, token, now).await?;
+    Ok((domain, until, share_links::sender(db, token, now).await?))
+}
+
+/// `GET /share/{token}/logo`, without an account.
+pub async fn show_logo(console: web::Data<Console>, token: web::Path<String>) -> Result<HttpResponse, Fault> {
+    let token = LinkToken::parse(&token).ok_or(Fault::NoSuchPage)?;
+    let mut db = console.pool.acquire().await?;
+    let logo = share_links::logo(&mut db, &token, crate::clock::now()).await?;
+    Ok(kept_nowhere(sender::picture(logo.ok_or(Fault::NoSuchPage)?)))
 }
 
 /// The address is the secret: no index and no other site is to keep it. Every page says already that no cache may.

@@ -92,11 +92,10 @@ pub async fn submit(
 ) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::DomainsWrite)?;
     let mut form = Form::read(&request, payload.into_inner(), LIMIT).await?;
-    let file = form.value("file").to_owned();
+    let file = form.text_of_file("file");
     if !file.trim().is_empty() {
         form.set("csv", file);
     }
-    form.set("file", "");
     let Some(lines) = form.parse("csv", sheet::read) else {
         return Ok(page::refuse(&draw(&request, &member, form, None)));
     };

@@ -65,7 +65,7 @@ fn one_of(text: &str, known: &[&str]) -> Result<String, &'static str> {
 }
 
 /// As a browser's field sends it, a day alone, or RFC 3339. In UTC.
-fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
+pub fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
     let local = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());

@@ -1,5 +1,5 @@
 //! What devices asked: a table by a filter, plots of it, and the same as a file.
-mod filter;
+pub mod filter;
 pub mod rows;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};

@@ -11,13 +11,15 @@ use crate::{
         members::{self, MAX_MEMBERS},
         token::{self, MAX_TOKENS},
     },
-    audit::{self, AuditEvent, Wanted, WantedActor},
+    audit::{self, AuditEvent, Wanted, WantedActor, WantedDomain},
     console::{
         Console,
         fault::Fault,
         form::Form,
-        page::{self, Frame, Section, moment},
+        page::{self, Frame, Section},
+        requests::filter::moment,
     },
+    hostname::Hostname,
 };
 
 const ON_A_PAGE: usize = 50;
@@ -56,41 +58,52 @@ struct Shown {
     more: Vec<String>,
 }
 
-/// `GET /settings/audit?action=&actor=&before=`
+/// What the filter has, in its order.
+const FIELDS: [&str; 5] = ["action", "actor", "domain", "since", "until"];
+
+/// `GET /settings/audit?action=&actor=&domain=&since=&until=&before=`
 pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Member) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::OrganisationAdmin)?;
-    let asked = |name| page::query(&request, name).filter(|text| !text.is_empty());
-    let (action, actor) = (asked("action"), asked("actor"));
-    let wanted = Wanted {
-        // A text with a zero is none that the database takes, and none that there is.
-        action: action.clone().filter(|action| !action.contains('\0')),
-        actor: actor.as_deref().and_then(WantedActor::parse),
-    };
-    let before: Option<Uuid> = asked("before").and_then(|id| id.parse().ok());
+    let typed = FIELDS.map(|name| (name, page::query(&request, name).unwrap_or_default()));
+    let filter = Form::of(&typed.each_ref().map(|(name, text)| (*name, text.as_str())));
+    let before: Option<Uuid> = page::query(&request, "before").and_then(|id| id.parse().ok());
     let mut db = console.pool.acquire().await?;
     let limit = i64::try_from(ON_A_PAGE).unwrap_or(i64::MAX) + 1;
-    let mut events = audit::list(&mut db, &console.keyring, &scope, &wanted, (before, limit)).await?;
+    let mut events = audit::list(&mut db, &console.keyring, &scope, &wanted(&filter), (before, limit)).await?;
     let has_more = events.len() > ON_A_PAGE;
     events.truncate(ON_A_PAGE);
+    let chosen: Vec<_> = typed.iter().filter(|(_, text)| !text.is_empty()).collect();
     let last = events.last().filter(|_| has_more).map(|event| event.id);
     let older = last.map(|id| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(action.iter().map(|action| ("action", action)));
-        query.extend_pairs(actor.iter().map(|actor| ("actor", actor)));
+        query.extend_pairs(chosen.iter().map(|(name, text)| (name, text)));
         query.append_pair("before", &id.to_string()).finish()
     });
     Ok(page::show(&AuditPage {
         frame: Frame::member(&request, &member, Section::Settings),
-        is_filtered: action.is_some() || actor.is_some() || before.is_some(),
-        filter: Form::of(&[
-            ("action", action.as_deref().unwrap_or_default()),
-            ("actor", actor.as_deref().unwrap_or_default()),
-        ]),
+        is_filtered: !chosen.is_empty() || before.is_some(),
+        filter,
         nouns: NOUNS,
         actors: actors(&mut db, &console, &scope).await?,
         events: events.into_iter().map(Shown::from).collect(),
         older,
     }))
+}
+
+/// What is none of a filter's values filters nothing: it is there to be seen in its field.
+fn wanted(filter: &Form) -> Wanted {
+    let chosen = |name| Some(filter.value(name).trim()).filter(|text| !text.is_empty());
+    let moment = |name| chosen(name).and_then(|text| moment(text).ok());
+    Wanted {
+        // A text with a zero is none that the database takes, and none that there is.
+        action: chosen("action").filter(|text| !text.contains('\0')).map(str::to_owned),
+        actor: chosen("actor").and_then(WantedActor::parse),
+        domain: chosen("domain")
+            .and_then(|text| Hostname::parse(text).ok())
+            .map(|hostname| WantedDomain::Hostname(hostname.to_string())),
+        since: moment("since"),
+        until: moment("until"),
+    }
 }
 
 /// Whoever may have changed something: the values of a filter, with what they are called.
@@ -122,7 +135,7 @@ impl From<AuditEvent> for Shown {
         // Of what has no name, the kind is told already.
         let is_named = event.subject_name != event.subject_kind;
         Self {
-            at: moment(&event.at),
+            at: page::moment(&event.at),
             who,
             what: words(&event.action),
             which: Some(event.subject_name).filter(|_| is_named).unwrap_or_default(),

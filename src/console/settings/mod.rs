@@ -1,5 +1,6 @@
 //! The settings of an organisation, and which of a person's organisations is looked at.
 mod audit;
+mod branding;
 mod members;
 mod organisation;
 mod person;
@@ -57,6 +58,19 @@ pub fn pages(config: &mut web::ServiceConfig) {
         .service(action(
             "/settings/organisation/delete",
             web::post().to(organisation::delete),
+        ))
+        .service(super::form(
+            "/settings/branding",
+            web::get().to(branding::show),
+            web::post().to(branding::submit),
+        ))
+        .service(super::page(
+            "/settings/branding/logo",
+            web::get().to(branding::show_logo),
+        ))
+        .service(action(
+            "/settings/branding/logo/remove",
+            web::post().to(branding::remove_logo),
         ))
         .service(super::page("/settings/audit", web::get().to(audit::show)))
         .service(super::form(

@@ -28,7 +28,9 @@ pub fn pages(config: &mut web::ServiceConfig) {
             web::post().to(one::rotate),
         ))
         .service(act("/settings/webhooks/{id}/test", web::post().to(deliveries::test)))
-        .service(act("/settings/webhooks/{id}/{deed}", web::post().to(one::act)))
+        .service(act("/settings/webhooks/{id}/enable", web::post().to(one::enable)))
+        .service(act("/settings/webhooks/{id}/disable", web::post().to(one::disable)))
+        .service(act("/settings/webhooks/{id}/delete", web::post().to(one::delete)))
         .service(act(
             "/settings/webhooks/{id}/deliveries/{delivery}/replay",
             web::post().to(deliveries::replay),

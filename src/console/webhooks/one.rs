@@ -96,36 +96,58 @@ pub async fn change(
     Ok(page::go_to(&format!("/settings/webhooks/{}?done=changed", endpoint.id)))
 }
 
-/// `POST /settings/webhooks/{id}/{enable,disable,delete}`
-pub async fn act(
+/// `POST /settings/webhooks/{id}/enable`
+pub async fn enable(
     request: HttpRequest,
     member: Member,
     console: web::Data<Console>,
-    path: web::Path<(String, String)>,
+    id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::OrganisationAdmin)?;
     Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let (id, deed) = path.into_inner();
-    let (id, now) = (parse(&id)?, crate::clock::now());
-    let mut tx = console.pool.begin().await?;
-    let switch = |is_disabled| Change {
+    switch(&console, &scope, &id, false).await?;
+    Ok(page::go_to(&format!("/settings/webhooks/{id}?done=enable")))
+}
+
+/// `POST /settings/webhooks/{id}/disable`
+pub async fn disable(
+    request: HttpRequest,
+    member: Member,
+    console: web::Data<Console>,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Fault> {
+    let scope = member.scope(Permission::OrganisationAdmin)?;
+    Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    switch(&console, &scope, &id, true).await?;
+    Ok(page::go_to(&format!("/settings/webhooks/{id}?done=disable")))
+}
+
+async fn switch(console: &Console, scope: &Scope, id: &str, is_disabled: bool) -> Result<(), Fault> {
+    let change = Change {
         is_disabled: Some(is_disabled),
         ..Change::default()
     };
-    let next = match deed.as_str() {
-        "delete" => {
-            webhooks::delete(&mut tx, &scope, id).await?;
-            "/settings/webhooks?done=deleted".to_owned()
-        }
-        "enable" | "disable" => {
-            webhooks::update(&mut tx, &scope, id, &switch(deed == "disable"), now).await?;
-            format!("/settings/webhooks/{id}?done={deed}")
-        }
-        _ => return Err(Fault::NoSuchPage),
-    };
+    let mut tx = console.pool.begin().await?;
+    webhooks::update(&mut tx, scope, parse(id)?, &change, crate::clock::now()).await?;
+    Ok(tx.commit().await?)
+}
+
+/// `POST /settings/webhooks/{id}/delete`
+pub async fn delete(
+    request: HttpRequest,
+    member: Member,
+    console: web::Data<Console>,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Fault> {
+    let scope = member.scope(Permission::OrganisationAdmin)?;
+    Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    let mut tx = console.pool.begin().await?;
+    webhooks::delete(&mut tx, &scope, parse(&id)?).await?;
     tx.commit().await?;
-    Ok(page::go_to(&next))
+    Ok(page::go_to("/settings/webhooks?done=deleted"))
 }
 
 /// `POST /settings/webhooks/{id}/rotate-secret`. The new one is shown in the answer, and never again.

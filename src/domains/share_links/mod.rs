@@ -10,7 +10,14 @@ use uuid::Uuid;
 
 use super::{Domain, DomainError, registry::record};
 use crate::{
-    accounts::{Scope, token::random_characters},
+    accounts::{
+        Operator, Scope,
+        organisations::{
+            OrganisationError,
+            branding::{self, Branding, logo::Logo},
+        },
+        token::random_characters,
+    },
     audit,
 };
 
@@ -86,6 +93,8 @@ pub enum ShareLinkError {
     TooMany,
     #[error(transparent)]
     Domain(#[from] DomainError),
+    #[error(transparent)]
+    Organisation(#[from] OrganisationError),
     #[error("the share links could not be read or written")]
     Database(#[from] sqlx::Error),
 }
@@ -155,6 +164,29 @@ pub async fn open(
         .ok_or(ShareLinkError::NotFound)?;
     let domain = store::find_domain(db, &link).await?.ok_or(ShareLinkError::NotFound)?;
     Ok((domain, link.expires_at))
+}
+
+/// What the organisation that made a link says of itself.
+pub async fn sender(db: &mut PgConnection, token: &LinkToken, now: DateTime<Utc>) -> Result<Branding, ShareLinkError> {
+    let scope = whose(db, token, now).await?;
+    Ok(branding::find(db, &scope).await?)
+}
+
+/// Its logo, if it has one.
+pub async fn logo(
+    db: &mut PgConnection,
+    token: &LinkToken,
+    now: DateTime<Utc>,
+) -> Result<Option<Logo>, ShareLinkError> {
+    let scope = whose(db, token, now).await?;
+    Ok(branding::find_logo(db, &scope).await?)
+}
+
+async fn whose(db: &mut PgConnection, token: &LinkToken, now: DateTime<Utc>) -> Result<Scope, ShareLinkError> {
+    let link = store::find_open(db, token, now)
+        .await?
+        .ok_or(ShareLinkError::NotFound)?;
+    Ok(Operator::checking().scope(link.organisation_id))
 }
 
 #[cfg(test)]

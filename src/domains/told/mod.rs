@@ -40,10 +40,11 @@ pub struct Teller {
 impl Teller {
     /// Until `cancel`. Nothing that goes wrong ends it.
     pub async fn run(self, cancel: CancellationToken) {
+        let mut has_begun = false;
         loop {
             let judged = tokio::select! {
                 () = cancel.cancelled() => return,
-                judged = self.round(crate::clock::now()) => judged,
+                judged = self.go_on(&mut has_begun) => judged,
             };
             match judged {
                 Ok(judged) if judged > 0 => continue,
@@ -58,6 +59,20 @@ impl Teller {
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+    }
+
+    async fn go_on(&self, has_begun: &mut bool) -> Result<usize, DomainError> {
+        if !*has_begun {
+            self.begin().await?;
+            *has_begun = true;
+        }
+        self.round(crate::clock::now()).await
+    }
+
+    /// Whoever changed the issuer started this node anew: then the certificates of the one before count no more.
+    pub async fn begin(&self) -> Result<(), DomainError> {
+        let mut db = self.pool.acquire().await?;
+        store::hint_at_other_issuers(&mut db, Operator::checking(), &self.expected.issuer).await
     }
 
     /// Judges the domains that are hinted at. Returns how many hints there were.

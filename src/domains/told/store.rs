@@ -39,6 +39,19 @@ pub async fn hint_at_expired(db: &mut PgConnection, now: DateTime<Utc>, limit: i
     Ok(())
 }
 
+/// Domains with a certificate of another issuer than the one in force: if that has changed, so have their statuses, and no
+/// row did.
+pub async fn hint_at_other_issuers(db: &mut PgConnection, _: Operator, issuer: &str) -> Result<(), DomainError> {
+    sqlx::query!(
+        "insert into status_hints (domain_id)
+         select distinct domain_id from certificates where issuer <> $1 and domain_id is not null",
+        issuer,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Takes away the oldest hints. Returns their domains.
 pub async fn take_hints(db: &mut PgConnection, limit: i64) -> Result<Vec<Uuid>, DomainError> {
     let taken = sqlx::query_scalar!(

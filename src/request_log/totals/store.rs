@@ -103,18 +103,3 @@ async fn of_domain(
     .fetch_all(db)
     .await
 }
-
-/// Whether anybody ever asked for a hostname of the organisation.
-pub async fn is_known(db: &mut PgConnection, scope: &Scope, hostname: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select exists(
-               select from request_counts
-                where organisation_id = $1 and ($2::uuid is null or client_id = $2) and hostname = $3
-           ) as "is_known!""#,
-        scope.organisation_id(),
-        scope.client_id(),
-        hostname,
-    )
-    .fetch_one(db)
-    .await
-}

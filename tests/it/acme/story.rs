@@ -2,7 +2,7 @@
 use std::net::TcpListener;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 use signpost::{
     certificates::{Issuer, expiry, orders::Orders},
     clock,
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     app::{Msp, TestApp},
     process::TestDir,
+    webhooks::receiver::Receiver,
 };
 
 const DOMAIN: &str = "contoso.com";
@@ -288,6 +289,62 @@ async fn a_short_life_and_a_profile_are_taken_as_they_come(pool: PgPool) {
     assert_eq!(until - from, TimeDelta::hours(160));
     assert_eq!(time(&certificate["renews_at"]) - from, TimeDelta::hours(80));
     assert_eq!(trial.ca.count(Kind::RenewalInfo), 0);
+    trial.app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_program_is_told_of_a_certificate_that_fails_once_for_each_reason_and_then_of_the_one_that_came(
+    pool: PgPool,
+) {
+    let trial = Trial::start(&pool, Behaviour::default(), &[]).await;
+    let receiver = Receiver::start().await;
+    let wanted = json!({"url": receiver.url(), "events": ["certificate.failed", "certificate.issued"]});
+    let made = trial.msp.post("/webhook-endpoints", wanted).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let told = |kind: &str| {
+        let received = receiver.received();
+        let of_kind = received.into_iter().filter(|received| received.json()["type"] == kind);
+        of_kind.collect::<Vec<_>>()
+    };
+    trial
+        .ca
+        .change(|ca| ca.validation = Validation::Fail("connection", "192.0.2.9: Timeout during connect"));
+    trial.connect(DOMAIN).await;
+    within(20, "the failure is told", || async {
+        !told("certificate.failed").is_empty()
+    })
+    .await;
+    let failed = told("certificate.failed").remove(0);
+    assert!(failed.is_signed_by(made.json()["secret"].as_str().unwrap()));
+    let (data, domain) = (failed.json()["data"].clone(), trial.domain(DOMAIN).await);
+    assert_eq!(
+        (&data["domain_id"], &data["hostname"], &data["client_id"], &data["code"]),
+        (
+            &domain["id"],
+            &json!(DOMAIN),
+            &domain["client_id"],
+            &json!("ca_could_not_connect")
+        )
+    );
+    let failure = &domain["certificate"]["failure"];
+    assert_eq!(
+        (&data["message"], &data["remedy"]),
+        (&failure["message"], &failure["remedy"])
+    );
+    assert!(data["next_attempt_at"].is_string(), "{data}");
+
+    // The same again is no news.
+    trial.hurry().await;
+    within(20, "it fails again", || async { failures(&trial).await == 2 }).await;
+    trial.ca.change(|ca| ca.validation = Validation::Trust);
+    trial.hurry().await;
+    trial.until(DOMAIN, |certificate| certificate["state"] == "valid").await;
+    within(20, "the certificate is told", || async {
+        !told("certificate.issued").is_empty()
+    })
+    .await;
+    assert_eq!(told("certificate.failed").len(), 1);
+    assert_eq!(told("certificate.issued").len(), 1);
     trial.app.stop().await;
 }
 

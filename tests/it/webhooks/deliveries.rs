@@ -205,6 +205,34 @@ async fn what_fails_is_tried_again_later_under_the_same_id(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn a_receiver_that_is_busy_is_asked_again_when_it_says_and_not_before(pool: PgPool) {
+    let trial = Trial::new(&pool).await;
+    let receiver = Receiver::start().await;
+    let (endpoint, _) = trial.endpoint(&receiver.url()).await;
+    trial.happens(Kind::CertificateFailed).await;
+    let mut now = clock::now();
+    for (answer, least, most) in [
+        ("429 Too Many Requests\r\nRetry-After: 3600", 3_600, 3_970),
+        ("503 Service Unavailable\r\nRetry-After: 99999999", 86_400, 95_050),
+        // Not sooner than by the schedule, and of another status not at all.
+        ("503 Service Unavailable\r\nRetry-After: 1", 1_800, 1_990),
+        ("500 Internal Server Error\r\nRetry-After: 80000", 7_200, 7_930),
+    ] {
+        receiver.says(&format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(trial.round(now).await, 1, "{answer}");
+        let failed = trial.delivery(&endpoint).await;
+        // Noted by the clock, and not by the time that this round was given.
+        let wait = (failed.due_at - failed.attempted_at.unwrap()).num_seconds();
+        assert!((least..most).contains(&wait), "{answer}: {wait}");
+        assert_eq!(trial.round(failed.due_at - TimeDelta::seconds(1)).await, 0, "{answer}");
+        now = failed.due_at;
+    }
+    receiver.says(OK);
+    assert_eq!(trial.round(now).await, 1);
+    assert_eq!(trial.delivery(&endpoint).await.state(), State::Delivered);
+}
+
+#[sqlx::test]
 async fn after_ten_attempts_a_delivery_is_given_up_and_can_be_replayed(pool: PgPool) {
     let trial = Trial::new(&pool).await;
     let receiver = Receiver::start().await;

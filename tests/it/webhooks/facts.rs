@@ -1,6 +1,12 @@
 //! What happens to domains, as a program is told of it.
 use serde_json::{Value, json};
-use signpost::{certificates::expiry, clock, mail::Mail, outbox};
+use signpost::{
+    certificates::expiry,
+    clock,
+    domains::{connection::Expected, told::Teller},
+    mail::Mail,
+    outbox,
+};
 use sqlx::PgPool;
 
 use super::receiver::{Received, Receiver};
@@ -83,6 +89,55 @@ async fn a_domain_that_is_verified_asked_for_and_suspended_is_told_step_by_step(
     }
     assert!(stranger.received().is_empty());
     app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_node_that_starts_with_another_issuer_judges_anew_what_the_old_one_certified(pool: PgPool) {
+    let app = TestApp::start_with(pool.clone(), &LOOPBACK).await;
+    let msp = app.msp("Acme IT").await;
+    let receiver = listen(&msp, json!({})).await;
+    for hostname in ["contoso.com", "fabrikam.com"] {
+        msp.register(hostname).await;
+        app.verify(hostname).await;
+    }
+    told(&receiver, "domain.status_changed", 2).await;
+    // Connected, and nobody looks again.
+    sqlx::query("update domain_checks set connected_at = now(), due_at = null, epoch = epoch + 1")
+        .execute(&pool)
+        .await
+        .unwrap();
+    told(&receiver, "domain.status_changed", 4).await;
+    let state_dir = app.stop_for_a_while().await;
+    let hints = async || {
+        let count = sqlx::query_scalar::<_, i64>("select count(*) from status_hints");
+        count.fetch_one(&pool).await.unwrap()
+    };
+    let as_of = |issuer: &str| Teller {
+        pool: pool.clone(),
+        expected: Expected {
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+            edge_host: "edge.signpost.test".into(),
+            edge_port: 443,
+            authority: None,
+            validation_method: "http-01",
+            account_url: None,
+            issuer: issuer.into(),
+        },
+    };
+    let issuer = "select distinct issuer from certificates where domain_id is not null";
+    let issuer: String = sqlx::query_scalar(issuer).fetch_one(&pool).await.unwrap();
+    as_of(&issuer).begin().await.unwrap();
+    assert_eq!(hints().await, 0, "the issuer is the same");
+    let other = as_of("https://ca.example/directory");
+    other.begin().await.unwrap();
+    assert_eq!(hints().await, 2);
+    assert_eq!(other.round(clock::now()).await.unwrap(), 2);
+    let statuses = sqlx::query_scalar::<_, String>("select status from told_statuses");
+    assert_eq!(statuses.fetch_all(&pool).await.unwrap(), ["pending_certificate"; 2]);
+    let changes =
+        "select count(*) from outbox where kind = 'domain.status_changed' and payload ->> 'previous_status' = 'active'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(changes).fetch_one(&pool).await.unwrap(), 2);
+    std::fs::remove_dir_all(state_dir).unwrap();
 }
 
 #[sqlx::test]

@@ -3,4 +3,4 @@ mod deliveries;
 mod endpoints;
 mod facts;
 mod pages;
-mod receiver;
+pub mod receiver;

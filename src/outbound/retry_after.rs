@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-/// Longer than any limit of a CA, and short enough to calculate with.
+/// Longer than any limit of a CA or a receiver, and short enough to calculate with.
 const LONGEST: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 /// What can't be read says nothing; what is past says "now".
@@ -18,7 +18,7 @@ pub fn parse(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some((bounded(date, now) - now).to_std().unwrap_or_default())
 }
 
-/// Not so far away that a CA could put us off for good.
+/// Not so far away that a stranger could put us off for good.
 pub fn bounded(at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
     at.min(now + LONGEST)
 }
