@@ -37,6 +37,7 @@ mod outage;
 mod overview;
 mod passkeys;
 mod people;
+mod phone;
 mod probe;
 mod process;
 mod registry;
