@@ -268,7 +268,7 @@ async fn add(person: &Person, client: &str, hostname: &str) {
 
 /// The hostnames of a page, in its order.
 fn shown(page: &str) -> Vec<&str> {
-    page.split("<th scope=\"row\"><a href=\"/domains/")
+    page.split("<th scope=\"row\" role=\"rowheader\"><a href=\"/domains/")
         .skip(1)
         .map(|rest| rest.split('"').next().unwrap())
         .collect()
