@@ -111,7 +111,10 @@ mod tests {
     #[test]
     fn what_something_looks_like_stands_in_one_place() {
         let mut all = selectors(ASSETS[0].text);
-        assert!(all.len() > 100 && all.contains(&("".into(), ".card".into())), "{all:?}");
+        assert!(
+            all.len() > 100 && all.contains(&(String::new(), ".card".to_owned())),
+            "{all:?}"
+        );
         all.sort();
         let twice: Vec<_> = all
             .windows(2)

@@ -9,6 +9,7 @@ use crate::chromium::{Chromium, Scripts};
 pub struct Visitor {
     pub browser: Chromium,
     pub base: String,
+    scripts: Scripts,
 }
 
 impl Visitor {
@@ -16,6 +17,7 @@ impl Visitor {
         Self {
             browser: Chromium::start(scripts).await,
             base: base.to_owned(),
+            scripts,
         }
     }
 
@@ -74,8 +76,11 @@ impl Visitor {
         self.click("button", words).await;
     }
 
-    /// Presses a button that draws the same page anew, and waits for it.
-    pub async fn press_for_a_new_page(&self, words: &str) {
+    /// Presses a button in whose place a script works, and waits for the same page drawn anew.
+    pub async fn press_without_scripts(&self, words: &str) {
+        if self.scripts == Scripts::Run {
+            return;
+        }
         let old = self.find("html").await;
         self.press(words).await;
         for _ in 0..500 {
@@ -85,6 +90,13 @@ impl Visitor {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("`{words}` leads to no page");
+    }
+
+    /// What whoever has turned scripts off does to see news.
+    pub async fn load_again_without_scripts(&self) {
+        if self.scripts == Scripts::Blocked {
+            self.browser.client.refresh().await.unwrap();
+        }
     }
 
     /// Follows the link with these words, in the page itself.
