@@ -75,3 +75,52 @@ pub fn version() -> &'static str {
         BASE64_URL_SAFE_NO_PAD.encode(&all.finish().as_ref()[..6])
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The selectors of a style sheet, each with what it stands within (`@media …`, or nothing).
+    fn selectors(css: &str) -> Vec<(String, String)> {
+        let (mut found, mut within, mut text, mut rest) = (Vec::new(), Vec::new(), String::new(), css);
+        while let Some(next) = rest.chars().next() {
+            if let Some((_, after)) = rest.strip_prefix("/*").and_then(|rest| rest.split_once("*/")) {
+                rest = after;
+                continue;
+            }
+            rest = &rest[next.len_utf8()..];
+            match next {
+                '{' => {
+                    let selector = std::mem::take(&mut text).trim().to_owned();
+                    if !selector.starts_with('@') {
+                        found.push((within.last().cloned().unwrap_or_default(), selector.clone()));
+                    }
+                    within.push(selector);
+                }
+                '}' => {
+                    within.pop();
+                    text.clear();
+                }
+                ';' => text.clear(),
+                _ => text.push(next),
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn what_something_looks_like_stands_in_one_place() {
+        let mut all = selectors(ASSETS[0].text);
+        assert!(
+            all.len() > 100 && all.contains(&(String::new(), ".card".to_owned())),
+            "{all:?}"
+        );
+        all.sort();
+        let twice: Vec<_> = all
+            .windows(2)
+            .filter(|two| two[0] == two[1])
+            .map(|two| &two[0])
+            .collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
+}

@@ -7,7 +7,7 @@ use actix_web::{
     },
 };
 use askama::Template;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::browser::Browser;
 use crate::accounts::{Member, Permission};
@@ -178,4 +178,37 @@ pub fn moment(at: &DateTime<Utc>) -> String {
 #[must_use]
 pub fn day(at: &DateTime<Utc>) -> String {
     at.format("%-d %b %Y").to_string()
+}
+
+/// "2 days", "3 hours".
+#[must_use]
+pub fn age(time: TimeDelta) -> String {
+    let (count, unit) = match time {
+        time if time.num_days() > 0 => (time.num_days(), "day"),
+        time if time.num_hours() > 0 => (time.num_hours(), "hour"),
+        time => (time.num_minutes().max(1), "minute"),
+    };
+    match count {
+        1 => format!("1 {unit}"),
+        count => format!("{count} {unit}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_its_largest_unit() {
+        for (seconds, text) in [
+            (-5, "1 minute"),
+            (0, "1 minute"),
+            (3_599, "59 minutes"),
+            (3_600, "1 hour"),
+            (86_399, "23 hours"),
+            (9 * 86_400, "9 days"),
+        ] {
+            assert_eq!(age(TimeDelta::seconds(seconds)), text);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 
-use crate::portal::Portal;
+use crate::visitor::Visitor;
 
 const WIDTHS: [u32; 4] = [360, 768, 1280, 1920];
 /// Of these there are pictures, and axe looks at the first two: the narrow layout and the wide one.
@@ -15,7 +15,7 @@ const SCHEMES: [&str; 2] = ["light", "dark"];
 /// A photograph ends here: the documentation is longer than anybody scrolls.
 const MAX_HEIGHT: u64 = 6_000;
 
-impl Portal {
+impl Visitor {
     /// Opens a page and judges it.
     pub async fn look(&self, page: &str, path: &str) {
         self.browser.console().await;
@@ -156,7 +156,7 @@ fn target() -> PathBuf {
 /// What axe says of a page that is bad is heard: a judge that finds nothing anywhere is none.
 #[sqlx::test]
 async fn a_page_that_is_bad_is_found_out(pool: sqlx::PgPool) {
-    let portal = Portal::start(pool, crate::chromium::Scripts::Run).await;
+    let portal = crate::portal::Portal::start(pool, crate::chromium::Scripts::Run).await;
     portal.open("/sign-in").await;
     portal.set_width(360).await;
     assert_eq!(portal.overflow().await, None);

@@ -146,7 +146,7 @@ async fn clients_are_listed_by_name_in_pages(pool: PgPool) {
     let (mut address, mut names) = (Some("/clients?q=client".to_owned()), Vec::new());
     while let Some(path) = address {
         let page = person.get(&path).await.text;
-        let rows = page.split("<th scope=\"row\">").skip(1);
+        let rows = page.split("<th role=\"rowheader\" scope=\"row\">").skip(1);
         names.extend(rows.map(|row| row.split('>').nth(1).unwrap().split('<').next().unwrap().to_lowercase()));
         let next = page
             .split("rel=\"next\"")

@@ -59,7 +59,7 @@ async fn a_demo_shows_every_state_a_month_of_requests_and_lets_its_person_in(poo
     );
     for outcome in ["served", "rejected", "deferred", "redirected"] {
         let page = person.get(&format!("/requests?outcome={outcome}")).await.text;
-        assert!(page.contains("<td class=\"time\">"), "{outcome}");
+        assert!(page.contains("data-label=\"When\""), "{outcome}");
     }
     app.stop().await;
 }

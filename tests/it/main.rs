@@ -39,6 +39,7 @@ mod overview;
 mod parity;
 mod passkeys;
 mod people;
+mod phone;
 mod probe;
 mod process;
 mod registry;

@@ -53,7 +53,7 @@ async fn the_filter_in_the_address_holds_for_rows_plots_pages_and_files(pool: Pg
         .await;
     }
     app.ask("other.contoso.com", "?model-family=Watch").await;
-    let rows = |page: &str| page.matches("<td class=\"time\">").count();
+    let rows = |page: &str| page.matches("data-label=\"When\"").count();
     super::app::eventually(|| async { person.get("/requests").await.text.contains("Mac <b>54</b>") }).await;
     let first = person.get("/requests?domain=contoso.com").await.text;
     assert_eq!(rows(&first), 50);
@@ -171,7 +171,7 @@ async fn a_stranger_a_client_and_another_organisation_see_nothing_of_it(pool: Pg
     ] {
         let theirs = other.get(path).await.text;
         assert!(
-            !theirs.contains("Mac <b>") && !theirs.contains("<td class=\"time\">") && !theirs.contains("\"outcome\":"),
+            !theirs.contains("Mac <b>") && !theirs.contains("data-label=\"When\"") && !theirs.contains("\"outcome\":"),
             "{path}: {theirs}"
         );
         assert!(leads_to(&app.person().get(path).await).starts_with("/sign-in?next=%2Frequests"));

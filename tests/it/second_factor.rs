@@ -1,5 +1,4 @@
 //! A code after the password.
-use aws_lc_rs::hmac;
 use signpost::accounts::{Operator, email::Email, second_factors};
 use sqlx::PgPool;
 
@@ -7,49 +6,11 @@ use super::{
     app::{Answer, TestApp},
     binary::Machine,
     people::{PASSWORD, Person, csrf_in, hold_failures, leads_to, link},
+    phone::Phone,
 };
 
 const EMAIL: &str = "ada@msp.example";
 const PAGE: &str = "/settings/security/second-factor";
-
-/// A program for codes, made from the RFCs and not from ours.
-struct Phone(Vec<u8>);
-
-impl Phone {
-    /// Reads the key that a page shows.
-    fn shown(page: &str) -> Self {
-        let key = page
-            .split("class=\"key\">")
-            .nth(1)
-            .expect("a key")
-            .split('<')
-            .next()
-            .unwrap();
-        let mut bits = Vec::new();
-        for letter in key.bytes().filter(|byte| *byte != b' ') {
-            let value = match letter {
-                b'A'..=b'Z' => letter - b'A',
-                _ => letter - b'2' + 26,
-            };
-            bits.extend((0..5).rev().map(|at| value >> at & 1));
-        }
-        Self(
-            bits.chunks(8)
-                .map(|byte| byte.iter().fold(0, |all, bit| all << 1 | bit))
-                .collect(),
-        )
-    }
-
-    /// The code of now, or so many half minutes later.
-    fn code(&self, later: i64) -> String {
-        let step = signpost::clock::now().timestamp() / 30 + later;
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.0);
-        let tag = hmac::sign(&key, &step.to_be_bytes());
-        let at = usize::from(tag.as_ref()[19] & 15);
-        let word: [u8; 4] = tag.as_ref()[at..at + 4].try_into().unwrap();
-        format!("{:06}", (u32::from_be_bytes(word) & 0x7fff_ffff) % 1_000_000)
-    }
-}
 
 fn recovery_codes(page: &Answer) -> Vec<String> {
     let codes = page.text.split("<li><code>").skip(1);

@@ -2,7 +2,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::todo::age;
+use crate::console::page::age;
 use crate::{
     accounts::Scope,
     console::page,

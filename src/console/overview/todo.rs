@@ -1,12 +1,11 @@
 //! What needs doing, and by whom.
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     accounts::{Scope, clients},
-    console::fault::Fault,
-    console::statuses,
+    console::{fault::Fault, page, statuses},
     domains::{
         self, Domain,
         connection::Expected,
@@ -56,7 +55,7 @@ pub async fn find(
             status: word,
             who: who(&action, client)?,
             message: action.message,
-            since: age(now - since(domain, expected, now)),
+            since: page::age(now - since(domain, expected, now)),
         })
     });
     Ok(todo.collect())
@@ -82,36 +81,4 @@ fn since(domain: &Domain, expected: &Expected, now: DateTime<Utc>) -> DateTime<U
         Status::PendingOwnership | Status::Active => None,
     };
     known.unwrap_or(domain.created_at)
-}
-
-/// "2 days", "3 hours".
-pub fn age(time: TimeDelta) -> String {
-    let (count, unit) = match time {
-        time if time.num_days() > 0 => (time.num_days(), "day"),
-        time if time.num_hours() > 0 => (time.num_hours(), "hour"),
-        time => (time.num_minutes().max(1), "minute"),
-    };
-    match count {
-        1 => format!("1 {unit}"),
-        count => format!("{count} {unit}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_told_in_its_largest_unit() {
-        for (seconds, text) in [
-            (-5, "1 minute"),
-            (0, "1 minute"),
-            (3_599, "59 minutes"),
-            (3_600, "1 hour"),
-            (86_399, "23 hours"),
-            (9 * 86_400, "9 days"),
-        ] {
-            assert_eq!(age(TimeDelta::seconds(seconds)), text);
-        }
-    }
 }

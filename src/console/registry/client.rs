@@ -88,6 +88,7 @@ async fn draw(
         ..Question::default()
     };
     let page = lists::list(&mut *db, &scope, &question, expected, (SHOWN, now)).await?;
+    let shown = Shown::of(&mut *db, member, page.lines, (expected, now)).await?;
     let counts = servers::store::count_domains(&mut *db, &scope, client.id).await?;
     let mut lines = Vec::new();
     for stored in servers::store::list(&mut *db, &scope, Some(client.id), None, SERVERS).await? {
@@ -117,11 +118,7 @@ async fn draw(
         form,
         client,
         has_more: page.next.is_some(),
-        lines: page
-            .lines
-            .into_iter()
-            .map(|line| Shown::new(line, expected, now))
-            .collect(),
+        lines: shown,
         servers: lines,
         may_write: member.scope(Permission::DomainsWrite).is_ok(),
         may_change: may_change(member),

@@ -2,6 +2,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::words;
@@ -22,6 +23,7 @@ use crate::{
         next_action::next_action,
         status::{Status, status},
     },
+    request_log::totals,
 };
 
 /// On one page.
@@ -51,11 +53,12 @@ pub struct Shown {
     /// Who must take it; none: nothing is to be done.
     pub who: Option<&'static str>,
     pub certificate: String,
+    /// When a device asked last. Absent: whoever looks may not know.
+    pub asked: Option<String>,
 }
 
 impl Shown {
-    #[must_use]
-    pub fn new(line: Line, expected: &Expected, now: DateTime<Utc>) -> Self {
+    fn new(line: Line, expected: &Expected, now: DateTime<Utc>) -> Self {
         let Line { domain, client_name } = line;
         let action = next_action(&domain, expected, now);
         Self {
@@ -65,8 +68,33 @@ impl Shown {
             step: action.as_ref().map_or("Nothing", words::step),
             who: action.as_ref().map(|action| words::who(action.who)),
             certificate: words::certificate(&domain, expected, now),
+            asked: None,
             hostname: domain.hostname,
         }
+    }
+
+    /// Whether there is a column for when devices asked last.
+    #[must_use]
+    pub fn tell_when_asked(lines: &[Self]) -> bool {
+        lines.iter().any(|line| line.asked.is_some())
+    }
+
+    /// With when devices asked last, if `member` may know that.
+    pub async fn of(
+        db: &mut PgConnection,
+        member: &Member,
+        lines: Vec<Line>,
+        (expected, now): (&Expected, DateTime<Utc>),
+    ) -> Result<Vec<Self>, sqlx::Error> {
+        let mut shown: Vec<_> = lines.into_iter().map(|line| Self::new(line, expected, now)).collect();
+        if let Ok(scope) = member.scope(Permission::RequestsRead) {
+            let hostnames: Vec<_> = shown.iter().map(|line| line.hostname.clone()).collect();
+            let hours = totals::store::last_hours(db, &scope, &hostnames).await?;
+            for line in &mut shown {
+                line.asked = Some(words::asked(hours.get(&line.hostname), now));
+            }
+        }
+        Ok(shown)
     }
 }
 
@@ -192,6 +220,7 @@ pub async fn show(request: HttpRequest, member: Member, console: web::Data<Conso
             lists::list(&mut db, &scope, &question, expected, (LIMIT, now)).await?
         }
     };
+    let lines = Shown::of(&mut db, &member, page.lines, (expected, now)).await?;
     drop(db);
     let at = |after| Asked { after, ..asked.clone() }.address();
     let notice = match page::done(&request).as_deref() {
@@ -204,11 +233,7 @@ pub async fn show(request: HttpRequest, member: Member, console: web::Data<Conso
         client_name: client.map(|client| client.name),
         next: page.next.map(|after| at(Some(after))),
         first: asked.after.is_some().then(|| at(None)),
-        lines: page
-            .lines
-            .into_iter()
-            .map(|line| Shown::new(line, expected, now))
-            .collect(),
+        lines,
         statuses: Status::ALL
             .map(|status| (status.as_str(), statuses::words(status).1))
             .into(),

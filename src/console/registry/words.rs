@@ -1,8 +1,8 @@
 //! What the registry's facts are called on pages.
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    console::page::day,
+    console::page::{self, day},
     domains::{
         Connection, Domain,
         connection::Expected,
@@ -123,6 +123,16 @@ pub fn column(name: &str) -> &'static str {
         "connection" => "direct, redirect or proxy. direct if empty.",
         "website_url" => "Where people who open the domain in a browser are sent.",
         _ => "",
+    }
+}
+
+/// When a device asked last, as far as the hours of the counts tell.
+#[must_use]
+pub fn asked(hour: Option<&DateTime<Utc>>, now: DateTime<Utc>) -> String {
+    match hour.map(|hour| now - hour) {
+        None => "Never yet".to_owned(),
+        Some(time) if time < TimeDelta::hours(1) => "Within the hour".to_owned(),
+        Some(time) => format!("{} ago", page::age(time)),
     }
 }
 

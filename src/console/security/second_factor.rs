@@ -82,6 +82,10 @@ pub async fn submit(
         "confirm" => Some(Change::Confirm),
         "renew" => Some(Change::Renew),
         "off" => Some(Change::Off),
+        "" => {
+            form.complain("do", "Choose one of them.");
+            return Ok(page::refuse(&page(&request, &console, &member, form).await?));
+        }
         _ => return Err(Fault::NoSuchPage),
     };
     let code = match wanted {
