@@ -12,7 +12,7 @@ const EMAIL: &str = "ada@msp.example";
 const PAGE: &str = "/settings/security/second-factor";
 
 /// A program for codes, made from the RFCs and not from ours.
-struct Phone(Vec<u8>);
+pub struct Phone(Vec<u8>);
 
 impl Phone {
     /// Reads the key that a page shows.
@@ -56,7 +56,7 @@ fn recovery_codes(page: &Answer) -> Vec<String> {
 }
 
 /// Turns it on; the phone, and the recovery codes.
-async fn turn_on(person: &Person) -> (Phone, Vec<String>) {
+pub async fn turn_on(person: &Person) -> (Phone, Vec<String>) {
     assert_eq!(leads_to(&person.submit(PAGE, &[("do", "begin")]).await), PAGE);
     let phone = Phone::shown(&person.get(PAGE).await.text);
     let on = person

@@ -3,6 +3,7 @@ mod audit;
 mod members;
 mod organisation;
 mod person;
+mod single_sign_on;
 mod tokens;
 
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
@@ -57,6 +58,16 @@ pub fn pages(config: &mut web::ServiceConfig) {
         .service(action(
             "/settings/organisation/delete",
             web::post().to(organisation::delete),
+        ))
+        .service(super::form(
+            "/settings/single-sign-on",
+            web::get().to(single_sign_on::show),
+            web::post().to(single_sign_on::submit),
+        ))
+        .service(super::form(
+            "/settings/single-sign-on/delete",
+            web::get().to(single_sign_on::show_delete),
+            web::post().to(single_sign_on::delete),
         ))
         .service(super::page("/settings/audit", web::get().to(audit::show)))
         .service(super::form(

@@ -1,0 +1,6 @@
+//! Single sign-on, with a provider that lies and with a real one.
+mod doors;
+mod people;
+mod provider;
+mod rig;
+mod settings;
