@@ -16,3 +16,6 @@ mod pages;
 #[allow(dead_code, reason = "shared with the other tests, which need all of it")]
 mod people;
 mod portal;
+#[path = "../it/single_sign_on/real_provider.rs"]
+mod real_provider;
+mod single_sign_on;

@@ -30,7 +30,12 @@ pub struct Portal {
 impl Portal {
     pub async fn start(pool: PgPool, scripts: Scripts) -> Self {
         let state_dir = std::env::temp_dir().join(format!("signpost-browser-{}", uuid::Uuid::now_v7()));
-        let settings = settings(&pool, &state_dir, &[("SIGNPOST_PORTAL_HOST", "localhost")]);
+        let own = [
+            ("SIGNPOST_PORTAL_HOST", "localhost"),
+            // For a provider that somebody signs in at.
+            ("SIGNPOST_OUTBOUND_ALLOW", "127.0.0.0/8"),
+        ];
+        let settings = settings(&pool, &state_dir, &own);
         // As a trial: the mails are shown.
         let running = server::start_for(&settings, Purpose::Demo).await.unwrap();
         let Addresses { http, https, ops } = running.addresses;

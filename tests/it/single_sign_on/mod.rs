@@ -2,5 +2,7 @@
 mod doors;
 mod people;
 mod provider;
+mod real;
+mod real_provider;
 mod rig;
 mod settings;
