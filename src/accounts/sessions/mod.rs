@@ -127,9 +127,12 @@ pub async fn end(db: &mut PgConnection, member: &Member, session_id: Uuid) -> Re
     Ok(())
 }
 
-/// Signs a person out everywhere; `but` stays.
+/// Signs a person out everywhere, on a provider's word in its organisation; `but` stays.
 pub async fn end_all(db: &mut PgConnection, member: &Member, but: Option<Uuid>) -> Result<(), sqlx::Error> {
-    store::delete_all(db, Operator::signing_in(), member.user_id, but).await?;
+    match member.identity_provider_id {
+        None => store::delete_all(db, Operator::signing_in(), member.user_id, but).await?,
+        Some(_) => store::delete_here(db, member, but).await?,
+    };
     record(db, member, "member.sessions_ended").await
 }
 

@@ -205,6 +205,20 @@ pub async fn delete_all(
     Ok(deleted.rows_affected())
 }
 
+/// The same in the organisation that the person is signed in to.
+pub async fn delete_here(db: &mut PgConnection, member: &Member, but: Option<Uuid>) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from sessions
+          where user_id = $1 and organisation_id = $2 and ($3::uuid is null or session_id <> $3)",
+        member.user_id,
+        member.organisation_id,
+        but
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 /// A person's own sessions in force, the newest first; on a provider's word those of its organisation.
 pub async fn list(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<Vec<Session>, sqlx::Error> {
     sqlx::query_as!(

@@ -149,6 +149,18 @@ async fn an_account_elsewhere_is_nobodys_but_its_owners(pool: PgPool) {
     for page in ["/settings/switch", "/settings/security"] {
         assert!(!person.get(page).await.text.contains("Ada&#39;s own"), "{page}");
     }
+    // Nor does it sign her out there.
+    let elsewhere = rig.app.person();
+    assert_eq!(leads_to(&elsewhere.sign_in(ADA, PASSWORD).await), "/");
+    let ended = person
+        .submit_to(
+            "/settings/security",
+            "/settings/security/sessions",
+            &[("end", "others")],
+        )
+        .await;
+    assert_eq!(leads_to(&ended), "/settings/security?done=sessions");
+    assert_eq!(elsewhere.get("/domains").await.status, 200);
     // What lets her in elsewhere is behind her password.
     let refused = person
         .submit(
