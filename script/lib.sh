@@ -180,23 +180,34 @@ with_heartbeat() {
 
 # --- The browser tests
 
-# axe-core, which judges pages by WCAG: a tool of the tests, at the version and with the digest of the lock file, in
-# target/axe. It is MPL-2.0 and nothing of it is linked or shipped, so it is not kept here either.
+# axe-core, which judges pages by WCAG, in target/axe. It is MPL-2.0 and nothing of it is linked or shipped, so it is not
+# kept here either.
 need_axe() {
-  local tools=$root/tests/browser/axe installed=$root/target/axe
-  [[ -s $installed/node_modules/axe-core/axe.min.js ]] && cmp -s {"$tools","$installed"}/package-lock.json && return
+  need_from_npm axe-core tests/browser/axe axe
+}
+
+# A certified OpenID provider, in target/oidc-provider.
+need_oidc_provider() {
+  need_from_npm oidc-provider tests/oidc-provider oidc-provider
+}
+
+# need_from_npm PACKAGE SOURCE PLACE: a tool of the tests, at the version and with the digest of the lock file in SOURCE,
+# in target/PLACE.
+need_from_npm() {
+  local package=$1 tools=$root/$2 installed=$root/target/$3
+  [[ -d $installed/node_modules/$package ]] && cmp -s {"$tools","$installed"}/package-lock.json && return
   need npm npm
-  say "fetching axe-core"
+  say "fetching $package"
   mkdir -p "$root/target"
   # Beside its place and then moved: what is there is whole.
   (
-    fetched=$(mktemp -d "$root/target/axe.XXXXXX")
+    fetched=$(mktemp -d "$root/target/$3.XXXXXX")
     trap 'rm -rf "$fetched"' EXIT
     cp "$tools/package.json" "$tools/package-lock.json" "$fetched/" \
       && (cd "$fetched" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >&2) \
       && rm -rf "$installed" \
       && mv "$fetched" "$installed"
-  ) || die "could not fetch axe-core from the npm registry. By hand: npm ci in target/axe with the files of tests/browser/axe"
+  ) || die "could not fetch $package from the npm registry. By hand: npm ci in target/$3 with the files of $2"
 }
 
 # --- PostgreSQL

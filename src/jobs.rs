@@ -179,6 +179,7 @@ async fn delete_old_sign_ins(db: &mut PgConnection, now: DateTime<Utc>) -> Resul
     accounts::invitations::store::delete_expired(db, now).await?;
     accounts::email_changes::store::delete_expired(db, now).await?;
     accounts::passkeys::store::delete_expired_challenges(db, now).await?;
+    accounts::single_sign_on::attempts::store::delete_expired(db, now).await?;
     accounts::sign_in::store::delete_before(db, now - accounts::sign_in::FORGOTTEN).await?;
     Ok(())
 }

@@ -42,6 +42,8 @@ pub mod jobs;
 pub mod keyring;
 // Sends mails.
 pub mod mail;
+// Asks OpenID providers, and believes what they have signed.
+pub mod oidc;
 // How the whole installation does, for whoever runs it.
 pub mod operating;
 // The ops listener: health and metrics.

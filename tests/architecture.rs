@@ -27,9 +27,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("keyring", &["sealed"]),
     ("outbound", &["dns"]),
     ("entra", &["dns", "hostname", "outbound"]),
+    ("oidc", &["dns", "outbound"]),
     ("probe", &["dns", "input", "outbound", "vendors"]),
     // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
-    ("accounts", &["audit", "input", "mail", "outbox", "passwords", "sealed"]),
+    (
+        "accounts",
+        &["audit", "hostname", "input", "mail", "outbox", "passwords", "sealed"],
+    ),
     ("audit", &["accounts", "sealed"]),
     // `certificates` for what waits there, and what may still be ordered.
     ("operating", &["accounts", "certificates"]),
@@ -113,6 +117,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "entra",
             "hostname",
             "input",
+            "oidc",
             "probe",
             "publisher",
             "request_log",
@@ -135,6 +140,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hostname",
             "input",
             "mail",
+            "oidc",
             "operating",
             "outbox",
             "passwords",
@@ -224,6 +230,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "jobs",
             "keyring",
             "mail",
+            "oidc",
             "ops",
             "outbound",
             "outbox",

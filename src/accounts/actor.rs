@@ -83,6 +83,8 @@ pub struct Member {
     pub memberships: i64,
     /// Whether this person runs this Signpost.
     pub is_operator: bool,
+    /// Set: signed in on this provider's word alone, which counts for this organisation and for no more.
+    pub identity_provider_id: Option<Uuid>,
 }
 
 impl Member {

@@ -21,6 +21,7 @@ pub mod second_factors;
 pub mod secret_text;
 pub mod sessions;
 pub mod sign_in;
+pub mod single_sign_on;
 pub mod token;
 
 pub use actor::{AccessError, Actor, ClientScope, Member, Operator, Permission, Scope};

@@ -19,9 +19,18 @@ pub enum Wanted {
     Password,
     /// There is no password: signing in once more, whichever way, is the proof.
     SignIn,
+    /// There is no password, and the sign-in was a provider's word: whoever runs the provider is not to make themselves
+    /// a key to somebody's account.
+    FirstPassword,
 }
 
 pub async fn wanted(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<Wanted, sqlx::Error> {
+    if member.identity_provider_id.is_some() {
+        return match people::store::has_password(db, member).await? {
+            true => Ok(Wanted::Password),
+            false => Ok(Wanted::FirstPassword),
+        };
+    }
     let at = sessions::store::find_authenticated_at(db, member).await?;
     if at.is_some_and(|at| now - at <= RECENT) {
         return Ok(Wanted::Nothing);

@@ -3,7 +3,7 @@ use super::problem::{Code, Problem};
 use crate::{
     accounts::{
         AccessError, clients::ClientError, invitations::InvitationError, members::MemberError,
-        organisations::OrganisationError, token::TokenError,
+        organisations::OrganisationError, single_sign_on::SingleSignOnError, token::TokenError,
     },
     domains::{DomainError, intake::IntakeError, share_links::ShareLinkError},
     entra::EntraError,
@@ -118,6 +118,21 @@ impl From<InvitationError> for Problem {
             | InvitationError::HasAccount => Self::new(Code::Conflict, &error),
             InvitationError::Member(error) => error.into(),
             InvitationError::Organisation(source) => Self::internal(&source),
+        }
+    }
+}
+
+impl From<SingleSignOnError> for Problem {
+    fn from(error: SingleSignOnError) -> Self {
+        match error {
+            SingleSignOnError::NotFound => Self::new(Code::NotFound, &error),
+            SingleSignOnError::Invalid(errors) => Self::invalid(errors),
+            SingleSignOnError::Member(error) => error.into(),
+            SingleSignOnError::Organisation(source) => Self::internal(&source),
+            // Nobody signs in by the API.
+            SingleSignOnError::Refused(_) => Self::internal(&error),
+            SingleSignOnError::Seal(source) => Self::internal(&source),
+            SingleSignOnError::Database(source) => Self::database(&source),
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod request_id;
 pub mod requests;
 pub mod setups;
 pub mod share_links;
+pub mod single_sign_on;
 pub mod tenants;
 pub mod tokens;
 pub mod vendors;
@@ -47,6 +48,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     domains::{OwnHosts, checks::Checker, probes::Probes},
     entra::Entra,
+    oidc::Oidc,
     sealed::Keyring,
 };
 use problem::Problem;
@@ -67,6 +69,8 @@ pub struct Api {
     pub trial_root: Option<String>,
     pub limits: RateLimits,
     pub entra: Entra,
+    /// Asks organisations' own providers what they are.
+    pub oidc: Oidc,
     pub probes: Arc<Probes>,
 }
 
@@ -125,6 +129,9 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(webhook_deliveries::rotate_webhook_secret)
             .service(webhook_deliveries::list_webhook_deliveries)
             .service(webhook_deliveries::replay_webhook_delivery)
+            .service(single_sign_on::find_single_sign_on)
+            .service(single_sign_on::put_single_sign_on)
+            .service(single_sign_on::delete_single_sign_on)
             .service(audit_events::list_audit_events)
             .service(organisations::find_organisation)
             .service(organisations::update_organisation)

@@ -34,6 +34,9 @@ pub enum Fault {
     /// Something is to be changed that needs a recent sign-in, by somebody without a password.
     #[error("the sign-in is too long ago")]
     StaleSignIn,
+    /// The same, by somebody without a password who came by single sign-on.
+    #[error("single sign-on is no proof for what is a person's own")]
+    ProvidersWord,
     #[error("this role may not do that")]
     Forbidden,
     #[error("the organisation is suspended")]
@@ -178,6 +181,11 @@ impl Fault {
                 "You signed in a while ago. What lets you in is changed only by somebody who has just signed in.".to_owned(),
                 ("/sign-in?next=%2Fsettings%2Fsecurity", "Sign in again"),
             ),
+            Self::ProvidersWord => (
+                "Set a password first",
+                "You came by single sign-on. What lets you in without it is changed only by somebody who has shown a password of their own. Have a link sent to your address, set a password, and sign in with it.".to_owned(),
+                ("/password/forgotten", "Have the link sent"),
+            ),
             Self::Forbidden => (
                 "Your role does not allow that",
                 "An owner or an admin of your organisation can do it, or give you another role.".to_owned(),
@@ -233,7 +241,9 @@ impl ResponseError for Fault {
             Self::NotAForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::BAD_REQUEST,
-            Self::Forged(_) | Self::StaleSignIn | Self::Forbidden | Self::Suspended => StatusCode::FORBIDDEN,
+            Self::Forged(_) | Self::StaleSignIn | Self::ProvidersWord | Self::Forbidden | Self::Suspended => {
+                StatusCode::FORBIDDEN
+            }
             Self::SignedOut(_) => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,

@@ -177,8 +177,11 @@ impl Form {
     /// What a person typed, to be shown so that it is not lost: no secrets, nothing that the page added.
     #[must_use]
     pub fn typed(&self) -> Vec<(String, String)> {
-        let shown =
-            |name: &str| !matches!(name, "csrf" | "next" | "code" | "credential" | "do") && !name.contains("password");
+        let shown = |name: &str| {
+            !matches!(name, "csrf" | "next" | "code" | "credential" | "do")
+                && !name.contains("password")
+                && !name.contains("secret")
+        };
         let typed = self
             .fields
             .iter()

@@ -27,6 +27,8 @@ mod sent_mails;
 mod settings;
 mod sign_in;
 mod sign_up;
+mod single_sign_on;
+mod single_sign_on_words;
 mod statuses;
 mod upload;
 mod webhooks;
@@ -41,6 +43,7 @@ use tokio::sync::Notify;
 use crate::{
     domains::{OwnHosts, checks::Checker, probes::Probes, standing::Standings},
     entra::Entra,
+    oidc::Oidc,
     passwords::Passwords,
     sealed::Keyring,
 };
@@ -66,6 +69,8 @@ pub struct Console {
     pub portal_url: String,
     pub own_hosts: OwnHosts,
     pub entra: Entra,
+    /// Asks organisations' own providers who somebody is.
+    pub oidc: Oidc,
     pub may_register: bool,
     /// On a demo server without a mail server, mails are shown.
     pub shows_mails: bool,
@@ -108,6 +113,15 @@ pub fn public_pages(config: &mut web::ServiceConfig) {
             "/sign-in/passkey/challenge",
             web::get().to(|| async { page::go_to("/sign-in") }),
             web::post().to(passkey_sign_in::challenge),
+        ))
+        .service(form(
+            "/sign-in/single-sign-on",
+            web::get().to(single_sign_on::show),
+            web::post().to(single_sign_on::submit),
+        ))
+        .service(page(
+            "/sign-in/single-sign-on/callback",
+            web::get().to(single_sign_on::callback),
         ))
         .service(form(
             "/sign-out",

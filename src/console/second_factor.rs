@@ -112,8 +112,7 @@ pub async fn submit(
         Err(error) => return Err(error.into()),
     }
     sessions::store::delete(&mut tx, &member, member.session_id).await?;
-    let whose = (member.user_id, member.organisation_id);
-    let session = sessions::begin(&mut tx, whose, &origin, Stage::SignedIn, now).await?;
+    let session = sessions::begin(&mut tx, &member, &origin, Stage::SignedIn, now).await?;
     tx.commit().await?;
     let mut response = page::go_to(next(form.value("next")));
     browser.sign_in(&mut response, &session);

@@ -16,7 +16,7 @@ use crate::accounts::{
     Operator,
     email::Email,
     people, second_factors,
-    sessions::{self, Stage},
+    sessions::{self, Stage, Whose},
     sign_in::{SignInError, with_password},
 };
 
@@ -123,6 +123,8 @@ pub(super) enum Shown {
     Password,
     /// Two factors at once: the device, and what it asked its owner for.
     Passkey,
+    /// The word of this provider, which counts for its organisation.
+    SingleSignOn(Uuid),
 }
 
 /// Somebody who has shown who it is.
@@ -150,12 +152,20 @@ pub(super) async fn admit(
         return Ok(None);
     };
     let stage = match arrival.shown {
-        Shown::Password => second_factors::stage(&mut tx, operator, user_id).await?,
+        Shown::Password | Shown::SingleSignOn(_) => second_factors::stage(&mut tx, operator, user_id).await?,
         Shown::Passkey => Stage::SignedIn,
     };
     end_session(request, &mut tx).await?;
     let origin = origin(request, &console.trusted_proxies);
-    let session = sessions::begin(&mut tx, (user_id, organisation_id), &origin, stage, now).await?;
+    let whose = Whose {
+        user_id,
+        organisation_id,
+        identity_provider_id: match arrival.shown {
+            Shown::SingleSignOn(id) => Some(id),
+            Shown::Password | Shown::Passkey => None,
+        },
+    };
+    let session = sessions::begin(&mut tx, whose, &origin, stage, now).await?;
     tx.commit().await?;
     let mut response = match stage {
         Stage::SignedIn => page::go_to(arrival.next),

@@ -114,6 +114,10 @@ pub async fn usage(db: &mut PgConnection) -> Result<Vec<Usage>, sqlx::Error> {
                     union all
                    select 'old_webhook_secrets', substring(old_secret_sealed from 2 for 4) from webhook_endpoints where old_secret_sealed is not null
                     union all
+                   select 'client_secrets', substring(client_secret_sealed from 2 for 4) from identity_providers
+                    union all
+                   select 'single_sign_on_attempts', substring(sealed from 2 for 4) from single_sign_on_attempts
+                    union all
                    select 'secrets', substring(sealed from 2 for 4) from secrets
                     union all
                    select 'idempotency_keys', substring(answer_sealed from 2 for 4) from idempotency_keys

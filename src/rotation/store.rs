@@ -150,6 +150,8 @@ pub async fn list(
         Column::EmailChanges => people::list_email_changes(db, key, first, limit).await,
         Column::WebhookSecrets => people::list_webhook_secrets(db, key, first, limit).await,
         Column::OldWebhookSecrets => people::list_old_webhook_secrets(db, key, first, limit).await,
+        Column::ClientSecrets => people::list_client_secrets(db, key, first, limit).await,
+        Column::SingleSignOnAttempts => people::list_single_sign_on_attempts(db, key, first, limit).await,
         Column::Secrets => {
             rows!(
                 db,
@@ -253,6 +255,8 @@ pub async fn update(db: &mut PgConnection, column: Column, rows: &Resealed) -> R
         Column::EmailChanges => people::update_email_changes(db, rows).await,
         Column::WebhookSecrets => people::update_webhook_secrets(db, rows).await,
         Column::OldWebhookSecrets => people::update_old_webhook_secrets(db, rows).await,
+        Column::ClientSecrets => people::update_client_secrets(db, rows).await,
+        Column::SingleSignOnAttempts => people::update_single_sign_on_attempts(db, rows).await,
         Column::Secrets => {
             updated!(
                 db,

@@ -30,6 +30,7 @@ use crate::{
     hostname::Hostname,
     jobs,
     mail::Mailer,
+    oidc::Oidc,
     outbox::Postman,
     passwords::Passwords,
     probe::{Limits, Probe, Trust},
@@ -55,6 +56,7 @@ pub fn api(
     } = Outside::new(settings, serving.issuer.name())?;
     let discovery = serving.discovery.clone();
     let entra = Entra::new(outbound.clone(), dns.clone(), &settings.entra_urls);
+    let oidc = Oidc::new(outbound.clone(), dns.clone());
     let probe = Probe {
         dns: dns.clone(),
         outbound,
@@ -87,6 +89,7 @@ pub fn api(
         check_wanted: Arc::default(),
         limits: RateLimits::default(),
         entra,
+        oidc,
         probes: Arc::new(Probes::new(probe, settings.public_https_port)),
     })
 }
@@ -105,6 +108,7 @@ pub fn console(settings: &Settings, installation: &Installation, api: &Api, purp
         portal_url: api.portal_url.clone(),
         own_hosts: api.own_hosts.clone(),
         entra: api.entra.clone(),
+        oidc: api.oidc.clone(),
         may_register: settings.registration == Registration::Open,
         shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
         trusted_proxies: settings.trusted_proxies.clone(),

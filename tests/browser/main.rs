@@ -30,4 +30,7 @@ mod portal;
 #[path = "../it/process.rs"]
 #[allow(dead_code, reason = "shared with the other tests, which need all of it")]
 mod process;
+#[path = "../it/single_sign_on/real_provider.rs"]
+mod real_provider;
+mod single_sign_on;
 mod visitor;

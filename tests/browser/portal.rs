@@ -42,7 +42,11 @@ impl Portal {
     /// With these settings more.
     pub async fn start_with(pool: PgPool, scripts: Scripts, more: &[(&str, &str)]) -> Self {
         let state_dir = std::env::temp_dir().join(format!("signpost-browser-{}", uuid::Uuid::now_v7()));
-        let own = [("SIGNPOST_PORTAL_HOST", "localhost")];
+        let own = [
+            ("SIGNPOST_PORTAL_HOST", "localhost"),
+            // For a provider that somebody signs in at.
+            ("SIGNPOST_OUTBOUND_ALLOW", "127.0.0.0/8"),
+        ];
         let settings = settings(&pool, &state_dir, &[&own, more].concat());
         // As a trial: the mails are shown.
         let running = server::start_for(&settings, Purpose::Demo).await.unwrap();

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The table, and its sealed column.
-const SEALED: [(&str, &str); 15] = [
+const SEALED: [(&str, &str); 17] = [
     ("certificates", "key_sealed"),
     ("acme_accounts", "key_sealed"),
     ("acme_orders", "key_sealed"),
@@ -42,6 +42,8 @@ const SEALED: [(&str, &str); 15] = [
     ("email_changes", "email_sealed"),
     ("webhook_endpoints", "secret_sealed"),
     ("webhook_endpoints", "old_secret_sealed"),
+    ("identity_providers", "client_secret_sealed"),
+    ("single_sign_on_attempts", "sealed"),
     ("secrets", "sealed"),
     ("idempotency_keys", "answer_sealed"),
 ];
@@ -164,6 +166,16 @@ async fn seal_for_ada(app: &TestApp) {
             "insert into email_changes (email_change_id, user_id, token_digest, email_sealed, created_at, expires_at)
              values ($1, $1, '', $2, now(), now() + interval '1 hour')",
             format!("email_changes.email:{user}"),
+        ),
+        (
+            "insert into identity_providers (identity_provider_id, organisation_id, issuer, client_id, client_secret_sealed, created_at, changed_at)
+             select $1, organisation_id, 'https://id.example', 'signpost', $2, now(), now() from sessions where user_id = $1 limit 1",
+            format!("identity_providers.client_secret:{user}"),
+        ),
+        (
+            "insert into single_sign_on_attempts (state_digest, browser_digest, identity_provider_id, sealed, created_at, expires_at)
+             values ('\\xab01', '', $1, $2, now(), now() + interval '1 hour')",
+            "single_sign_on_attempts:ab01".to_owned(),
         ),
     ] {
         let sealed = keyring.seal(&context, b"a secret");

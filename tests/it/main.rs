@@ -54,6 +54,7 @@ mod setups;
 mod share_links;
 mod sign_in;
 mod sign_up;
+mod single_sign_on;
 mod smoke;
 mod smtp;
 mod strictness;

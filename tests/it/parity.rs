@@ -60,6 +60,9 @@ const FORMS: &[(&str, Twin)] = &[
         Api(&["PATCH /organisation", "PUT /organisation/logo"]),
     ),
     ("/settings/branding/logo/remove", Api(&["DELETE /organisation/logo"])),
+    ("/settings/single-sign-on", Api(&["PUT /single-sign-on"])),
+    ("/settings/single-sign-on/delete", Api(&["DELETE /single-sign-on"])),
+    ("/sign-in/single-sign-on", Only(ACCOUNT)),
     ("/settings/invitations", Api(&["POST /invitations"])),
     ("/settings/invitations/{id}/delete", Api(&["DELETE /invitations/{id}"])),
     (

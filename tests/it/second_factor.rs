@@ -18,7 +18,7 @@ fn recovery_codes(page: &Answer) -> Vec<String> {
 }
 
 /// Turns it on; the phone, and the recovery codes.
-async fn turn_on(person: &Person) -> (Phone, Vec<String>) {
+pub async fn turn_on(person: &Person) -> (Phone, Vec<String>) {
     assert_eq!(leads_to(&person.submit(PAGE, &[("do", "begin")]).await), PAGE);
     let phone = Phone::shown(&person.get(PAGE).await.text);
     let on = person

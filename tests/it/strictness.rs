@@ -12,7 +12,7 @@ struct Writes {
     client: String,
     server: String,
     webhook: String,
-    paths: [(&'static str, String); 15],
+    paths: [(&'static str, String); 16],
 }
 
 impl Writes {
@@ -44,6 +44,7 @@ impl Writes {
             ("POST", "/webhook-endpoints".to_owned()),
             ("PATCH", webhook.clone()),
             ("PATCH", "/organisation".to_owned()),
+            ("PUT", "/single-sign-on".to_owned()),
         ];
         Self {
             msp,
@@ -177,6 +178,8 @@ async fn an_unknown_field_and_a_wrong_type_are_named_with_their_place(pool: PgPo
     let fine = json!({"url": "https://hooks.acme.example/", "events": ["certificate.issued"]});
     let webhook = |changed: Value| merged(fine.clone(), &changed);
     let at_webhook = writes.webhook.clone();
+    let provider = json!({"issuer": "https://id.example", "client_id": "signpost", "client_secret": "x", "mail_domains": ["contoso.com"]});
+    let provider = |changed: Value| merged(provider.clone(), &changed);
     let at_client = format!("/clients/{client}");
     let at_server = format!("/mdm-servers/{server}");
     let cases = [
@@ -470,6 +473,50 @@ async fn an_unknown_field_and_a_wrong_type_are_named_with_their_place(pool: PgPo
             "/invitations",
             invitation(json!({"role": "admin", "client_id": writes.client})),
             "/client_id",
+        ),
+        ("PUT", "/single-sign-on", provider(json!({"x": 1})), "/x"),
+        ("PUT", "/single-sign-on", provider(json!({"issuer": 1})), "/issuer"),
+        (
+            "PUT",
+            "/single-sign-on",
+            provider(json!({"issuer": "https://a\0.example"})),
+            "/issuer",
+        ),
+        (
+            "PUT",
+            "/single-sign-on",
+            provider(json!({"client_id": ""})),
+            "/client_id",
+        ),
+        (
+            "PUT",
+            "/single-sign-on",
+            provider(json!({"client_id": "a\0"})),
+            "/client_id",
+        ),
+        (
+            "PUT",
+            "/single-sign-on",
+            provider(json!({"client_secret": "a\0"})),
+            "/client_secret",
+        ),
+        (
+            "PUT",
+            "/single-sign-on",
+            provider(json!({"mail_domains": ["127.0.0.1"]})),
+            "/mail_domains/0",
+        ),
+        (
+            "PUT",
+            "/single-sign-on",
+            provider(json!({"mail_domains": []})),
+            "/mail_domains",
+        ),
+        (
+            "PUT",
+            "/single-sign-on",
+            provider(json!({"new_member_role": "Viewer"})),
+            "/new_member_role",
         ),
         ("POST", "/webhook-endpoints", webhook(json!({"x": 1})), "/x"),
         (

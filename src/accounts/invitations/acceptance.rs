@@ -88,6 +88,17 @@ pub async fn accept_as_new(
     join(db, &taken, user_id).await
 }
 
+/// Makes the person a member who has shown, in another way than by the link, that the address is theirs.
+pub async fn accept_by_address(
+    db: &mut PgConnection,
+    scope: &Scope,
+    (email_digest, user_id): (&[u8], Uuid),
+    now: DateTime<Utc>,
+) -> Result<Accepted, InvitationError> {
+    let taken = store::take_by_address(db, scope, email_digest, now).await?;
+    join(db, &taken.ok_or(InvitationError::NotFound)?, user_id).await
+}
+
 async fn join(db: &mut PgConnection, taken: &store::Taken, user_id: Uuid) -> Result<Accepted, InvitationError> {
     let standing = Standing::stored(&taken.role, taken.client_id);
     let scope = Scope::of_new_member(taken.organisation_id, user_id, None);

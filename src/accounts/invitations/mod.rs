@@ -17,7 +17,7 @@ use super::{
     secret_text::SecretText,
 };
 use crate::{audit, outbox, sealed::Keyring};
-pub use acceptance::{Accepted, Opened, accept, accept_as_new, open};
+pub use acceptance::{Accepted, Opened, accept, accept_as_new, accept_by_address, open};
 
 const LIFETIME: TimeDelta = TimeDelta::days(7);
 /// Of one organisation.

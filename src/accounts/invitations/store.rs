@@ -193,6 +193,44 @@ pub async fn take(
     .await
 }
 
+/// The same, for an address.
+pub async fn take_by_address(
+    db: &mut PgConnection,
+    scope: &Scope,
+    email_digest: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Option<Taken>, sqlx::Error> {
+    sqlx::query_as!(
+        Taken,
+        "delete from invitations where organisation_id = $1 and email_digest = $2 and expires_at > $3
+         returning invitation_id, organisation_id, client_id, role, email_sealed, email_digest",
+        scope.organisation_id(),
+        email_digest,
+        now
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Whether an address is invited.
+pub async fn has_address(
+    db: &mut PgConnection,
+    scope: &Scope,
+    email_digest: &[u8],
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists(
+               select from invitations where organisation_id = $1 and email_digest = $2 and expires_at > $3
+           ) as "exists!""#,
+        scope.organisation_id(),
+        email_digest,
+        now,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Whoever is a member by now stays what they are.
 pub async fn insert_membership(
     db: &mut PgConnection,

@@ -44,10 +44,41 @@ pub struct Session {
     pub network: Option<String>,
 }
 
+/// Whose session is to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose {
+    pub user_id: Uuid,
+    pub organisation_id: Uuid,
+    /// Set: on this provider's word alone.
+    pub identity_provider_id: Option<Uuid>,
+}
+
+/// Of somebody who has shown it themselves.
+impl From<(Uuid, Uuid)> for Whose {
+    fn from((user_id, organisation_id): (Uuid, Uuid)) -> Self {
+        Self {
+            user_id,
+            organisation_id,
+            identity_provider_id: None,
+        }
+    }
+}
+
+/// As before, for the next stage.
+impl From<&Member> for Whose {
+    fn from(member: &Member) -> Self {
+        Self {
+            user_id: member.user_id,
+            organisation_id: member.organisation_id,
+            identity_provider_id: member.identity_provider_id,
+        }
+    }
+}
+
 /// Signs a person in to one organisation. The secret is for the cookie: it is told this once.
 pub async fn begin(
     db: &mut PgConnection,
-    (user_id, organisation_id): (Uuid, Uuid),
+    whose: impl Into<Whose>,
     origin: &Origin,
     stage: Stage,
     now: DateTime<Utc>,
@@ -59,8 +90,7 @@ pub async fn begin(
     };
     let new = store::NewSession {
         session_id: Uuid::now_v7(),
-        user_id,
-        organisation_id,
+        whose: whose.into(),
         token_digest: secret.digest(),
         expires_at: now + lifetime,
         authenticated_at: (stage == Stage::SignedIn).then_some(now),
@@ -71,7 +101,7 @@ pub async fn begin(
 }
 
 /// Turns the session of `member` to another organisation, with a new secret for the cookie. It ends when it would have
-/// ended. `None`: the person is no member there.
+/// ended. `None`: the person is no member there, or is here on the word of a provider that speaks for this one alone.
 pub async fn switch(
     db: &mut PgConnection,
     member: &Member,
@@ -97,9 +127,12 @@ pub async fn end(db: &mut PgConnection, member: &Member, session_id: Uuid) -> Re
     Ok(())
 }
 
-/// Signs a person out everywhere; `but` stays.
+/// Signs a person out everywhere, on a provider's word in its organisation; `but` stays.
 pub async fn end_all(db: &mut PgConnection, member: &Member, but: Option<Uuid>) -> Result<(), sqlx::Error> {
-    store::delete_all(db, Operator::signing_in(), member.user_id, but).await?;
+    match member.identity_provider_id {
+        None => store::delete_all(db, Operator::signing_in(), member.user_id, but).await?,
+        Some(_) => store::delete_here(db, member, but).await?,
+    };
     record(db, member, "member.sessions_ended").await
 }
 

@@ -3,13 +3,12 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{IDLE, Origin, Session};
+use super::{IDLE, Origin, Session, Whose};
 use crate::accounts::{Member, Operator, role::Role, secret_text::SecretText};
 
 pub struct NewSession<'a> {
     pub session_id: Uuid,
-    pub user_id: Uuid,
-    pub organisation_id: Uuid,
+    pub whose: Whose,
     pub token_digest: Vec<u8>,
     pub expires_at: DateTime<Utc>,
     pub authenticated_at: Option<DateTime<Utc>>,
@@ -32,17 +31,18 @@ pub async fn insert(
     sqlx::query!(
         "with seen as (update memberships set seen_at = $5 where organisation_id = $3 and user_id = $2)
          insert into sessions (session_id, user_id, organisation_id, token_digest, created_at, seen_at, expires_at,
-                               authenticated_at, browser, network)
-         values ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9)",
+                               authenticated_at, browser, network, identity_provider_id)
+         values ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10)",
         new.session_id,
-        new.user_id,
-        new.organisation_id,
+        new.whose.user_id,
+        new.whose.organisation_id,
         new.token_digest,
         now,
         new.expires_at,
         new.authenticated_at,
         new.origin.browser,
         new.origin.network,
+        new.whose.identity_provider_id,
     )
     .execute(db)
     .await?;
@@ -56,7 +56,7 @@ pub async fn find(
     now: DateTime<Utc>,
 ) -> Result<Option<Found>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select s.session_id, s.user_id, s.organisation_id, o.name, m.role, m.client_id,
+        r#"select s.session_id, s.user_id, s.organisation_id, s.identity_provider_id, o.name, m.role, m.client_id,
                   s.authenticated_at is not null as "is_authenticated!", o.suspended_at is not null as "is_suspended!",
                   (select count(*) from memberships other where other.user_id = s.user_id) as "memberships!",
                   u.operator_since is not null as "is_operator!"
@@ -80,8 +80,13 @@ pub async fn find(
             // The database takes no other.
             role: Role::parse(&row.role).unwrap_or(Role::Viewer),
             client_id: row.client_id,
-            memberships: row.memberships,
-            is_operator: row.is_operator,
+            // An organisation's provider speaks for that organisation, and for nothing else that is the person's.
+            memberships: match row.identity_provider_id {
+                Some(_) => 1,
+                None => row.memberships,
+            },
+            is_operator: row.is_operator && row.identity_provider_id.is_none(),
+            identity_provider_id: row.identity_provider_id,
         },
         is_authenticated: row.is_authenticated,
         is_suspended: row.is_suspended,
@@ -117,7 +122,7 @@ pub async fn switch(
         "update sessions s set organisation_id = m.organisation_id, token_digest = $4
            from memberships m join organisations o using (organisation_id)
           where s.session_id = $1 and s.user_id = $2 and m.user_id = s.user_id and m.organisation_id = $3
-            and o.suspended_at is null",
+            and o.suspended_at is null and s.identity_provider_id is null",
         member.session_id,
         member.user_id,
         organisation_id,
@@ -140,10 +145,12 @@ pub async fn find_authenticated_at(
     Ok(at.fetch_optional(db).await?.flatten())
 }
 
-/// Notes that somebody who is signed in has shown again who it is.
+/// Notes that somebody who is signed in has shown again who it is, by what is their own: from here on it is on nobody
+/// else's word.
 pub async fn set_authenticated(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update sessions set authenticated_at = $2 where session_id = $1 and authenticated_at is not null",
+        "update sessions set authenticated_at = $2, identity_provider_id = null
+          where session_id = $1 and authenticated_at is not null",
         member.session_id,
         now
     )
@@ -198,17 +205,33 @@ pub async fn delete_all(
     Ok(deleted.rows_affected())
 }
 
-/// A person's own sessions in force, the newest first.
+/// The same in the organisation that the person is signed in to.
+pub async fn delete_here(db: &mut PgConnection, member: &Member, but: Option<Uuid>) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from sessions
+          where user_id = $1 and organisation_id = $2 and ($3::uuid is null or session_id <> $3)",
+        member.user_id,
+        member.organisation_id,
+        but
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// A person's own sessions in force, the newest first; on a provider's word those of its organisation.
 pub async fn list(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<Vec<Session>, sqlx::Error> {
     sqlx::query_as!(
         Session,
         "select s.session_id, o.name as organisation, s.created_at, s.seen_at, s.browser, s.network
            from sessions s join organisations o using (organisation_id)
           where s.user_id = $1 and s.expires_at > $2 and s.seen_at > $3 and s.authenticated_at is not null
+            and ($4::uuid is null or s.organisation_id = $4)
           order by s.session_id desc limit 100",
         member.user_id,
         now,
         now - IDLE,
+        member.identity_provider_id.map(|_| member.organisation_id),
     )
     .fetch_all(db)
     .await

@@ -137,6 +137,7 @@ async fn asks_password(console: &Console, member: &Member) -> Result<bool, Fault
         Wanted::Nothing => Ok(false),
         Wanted::Password => Ok(true),
         Wanted::SignIn => Err(Fault::StaleSignIn),
+        Wanted::FirstPassword => Err(Fault::ProvidersWord),
     }
 }
 

@@ -4,6 +4,7 @@ mod branding;
 mod members;
 mod organisation;
 mod person;
+mod single_sign_on;
 mod tokens;
 
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
@@ -71,6 +72,16 @@ pub fn pages(config: &mut web::ServiceConfig) {
         .service(action(
             "/settings/branding/logo/remove",
             web::post().to(branding::remove_logo),
+        ))
+        .service(super::form(
+            "/settings/single-sign-on",
+            web::get().to(single_sign_on::show),
+            web::post().to(single_sign_on::submit),
+        ))
+        .service(super::form(
+            "/settings/single-sign-on/delete",
+            web::get().to(single_sign_on::show_delete),
+            web::post().to(single_sign_on::delete),
         ))
         .service(super::page("/settings/audit", web::get().to(audit::show)))
         .service(super::form(

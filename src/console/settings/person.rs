@@ -43,10 +43,15 @@ pub async fn show_switch(
     member: Member,
 ) -> Result<HttpResponse, Fault> {
     let mut db = console.pool.acquire().await?;
+    let mut organisations = people::store::list_memberships(&mut db, Operator::signing_in(), member.user_id).await?;
+    if member.identity_provider_id.is_some() {
+        // Whoever runs this organisation's provider is not to learn of others.
+        organisations.retain(|(id, _)| *id == member.organisation_id);
+    }
     Ok(page::show(&SwitchPage {
         frame: Frame::member(&request, &member, Section::Settings),
         own: member.organisation_id,
-        organisations: people::store::list_memberships(&mut db, Operator::signing_in(), member.user_id).await?,
+        organisations,
     }))
 }
 

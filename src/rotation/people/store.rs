@@ -127,3 +127,29 @@ sealed_by_id!(
        from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
       where t.webhook_endpoint_id = n.first::uuid and t.old_secret_sealed = n.before"
 );
+
+sealed_by_id!(
+    list_client_secrets:
+    r#"select identity_provider_id::text as "first!", '' as "second!", client_secret_sealed as sealed
+         from identity_providers
+        where identity_provider_id::text > $2 and substring(client_secret_sealed from 2 for 4) <> $1
+        order by identity_provider_id::text
+        limit $3"#,
+    update_client_secrets:
+    "update identity_providers t set client_secret_sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.identity_provider_id = n.first::uuid and t.client_secret_sealed = n.before"
+);
+
+sealed_by_id!(
+    list_single_sign_on_attempts:
+    r#"select encode(state_digest, 'hex') as "first!", '' as "second!", sealed
+         from single_sign_on_attempts
+        where encode(state_digest, 'hex') > $2 and substring(sealed from 2 for 4) <> $1
+        order by encode(state_digest, 'hex')
+        limit $3"#,
+    update_single_sign_on_attempts:
+    "update single_sign_on_attempts t set sealed = n.after
+       from unnest($1::text[], $2::bytea[], $3::bytea[]) as n (first, before, after)
+      where t.state_digest = decode(n.first, 'hex') and t.sealed = n.before"
+);

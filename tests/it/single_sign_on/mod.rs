@@ -1,0 +1,8 @@
+//! Single sign-on, with a provider that lies and with a real one.
+mod doors;
+mod people;
+mod provider;
+mod real;
+mod real_provider;
+mod rig;
+mod settings;

@@ -1,0 +1,106 @@
+//! An organisation with a proved mail domain and a provider of its own, and people who come by it.
+use serde_json::Value;
+use sqlx::PgPool;
+
+use super::provider::{CLIENT, Provider, SECRET, Sent};
+use crate::{
+    app::{Answer, Msp, TestApp},
+    people::{Person, leads_to},
+};
+
+pub const DOMAIN: &str = "acme.example";
+pub const OWNER: &str = "owner@acme.example";
+pub const PAGE: &str = "/settings/single-sign-on";
+pub const START: &str = "/sign-in/single-sign-on";
+
+pub struct Rig {
+    pub app: TestApp,
+    pub owner: Person,
+    pub msp: Msp,
+    pub provider: Provider,
+}
+
+impl Rig {
+    /// Nobody joins by it who is not invited.
+    pub async fn start(pool: PgPool) -> Self {
+        let app = TestApp::start_with(pool, &[("SIGNPOST_OUTBOUND_ALLOW", "127.0.0.0/8")]).await;
+        let owner = app.owner("Acme IT", OWNER).await;
+        let msp = app.program_of(&owner).await;
+        msp.register(DOMAIN).await;
+        app.take_word(DOMAIN).await;
+        let provider = Provider::start().await;
+        let rig = Self {
+            app,
+            owner,
+            msp,
+            provider,
+        };
+        rig.save("").await;
+        rig
+    }
+
+    /// Saves it with this role for new people.
+    pub async fn save(&self, role: &str) {
+        let fields = [
+            ("issuer", self.provider.issuer.as_str()),
+            ("client_id", CLIENT),
+            ("client_secret", SECRET),
+            ("mail_domains", DOMAIN),
+            ("new_member_role", role),
+        ];
+        let saved = self.owner.submit(PAGE, &fields).await;
+        assert_eq!(leads_to(&saved), "/settings/single-sign-on?done=saved");
+    }
+
+    /// Goes as far as to the provider.
+    pub async fn send(&self, person: &Person, email: &str) -> Sent {
+        sent(&person.submit(START, &[("email", email), ("next", "/welcome")]).await)
+    }
+
+    /// All the way: what is said when they come back.
+    pub async fn come(&self, person: &Person, more: Value) -> Answer {
+        let sent = self.send(person, "ada@acme.example").await;
+        let code = self.provider.consent(&sent, more);
+        person.get(&back(&sent, &code)).await
+    }
+
+    /// `come` with a fresh browser.
+    pub async fn arrive(&self, more: Value) -> (Person, Answer) {
+        let person = self.app.person();
+        let answer = self.come(&person, more).await;
+        (person, answer)
+    }
+}
+
+/// Where the page leads to.
+#[track_caller]
+pub fn sent(page: &Answer) -> Sent {
+    assert_eq!(page.status, 200, "{}", page.text);
+    let (_, rest) = page
+        .text
+        .split_once("http-equiv=\"refresh\" content=\"0; url=")
+        .unwrap();
+    let url = rest
+        .split('"')
+        .next()
+        .unwrap()
+        .replace("&#38;", "&")
+        .replace("&#39;", "'");
+    Sent::parse(&url)
+}
+
+/// The path that the provider sends somebody to.
+pub fn back(sent: &Sent, code: &str) -> String {
+    format!("{START}/callback?code={code}&state={}", sent.query["state"])
+}
+
+#[track_caller]
+pub fn is_refused(answer: &Answer, words: &str) {
+    assert_eq!(answer.status, 422, "{words} was expected: {}", answer.text);
+    assert!(answer.text.contains(words), "{words} was expected: {}", answer.text);
+    assert!(
+        answer
+            .header("set-cookie")
+            .is_none_or(|cookie| !cookie.contains("session"))
+    );
+}
