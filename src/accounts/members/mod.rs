@@ -199,6 +199,7 @@ async fn take_out(
     user_id: Uuid,
     (action, standing): (&'static str, Standing),
 ) -> Result<(), MemberError> {
+    people::store::lock(db, Operator::signing_in(), &[user_id]).await?;
     store::delete(db, scope, user_id).await?;
     record(db, scope, action, user_id, standing.details()).await?;
     people::forget_without_membership(db, Operator::signing_in(), &[user_id]).await?;
