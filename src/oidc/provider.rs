@@ -147,3 +147,39 @@ impl Config {
         Ok(url)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_provider_on_https_names_no_address_without_it() {
+        const ISSUER: &str = "https://id.example";
+        let judged = |name: &str, url: &str| {
+            let mut said = json!({
+                "issuer": ISSUER,
+                "authorization_endpoint": "https://id.example/authorize",
+                "token_endpoint": "https://id.example/token",
+                "jwks_uri": "https://id.example/keys",
+                "response_types_supported": ["code"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+            });
+            said[name] = url.into();
+            let fetched = Fetched {
+                status: http::StatusCode::OK,
+                headers: http::HeaderMap::new(),
+                body: said.to_string().into(),
+                address: "192.0.2.1:443".parse().unwrap(),
+            };
+            judge(ISSUER, ISSUER, &fetched)
+        };
+        for name in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
+            assert!(judged(name, "https://other.example/x").is_ok(), "{name}");
+            let refused = judged(name, "http://id.example/x");
+            assert!(matches!(refused, Err(DiscoveryError::Insecure)), "{name}");
+        }
+    }
+}

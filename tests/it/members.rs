@@ -183,6 +183,16 @@ async fn an_admin_and_a_token_make_change_and_remove_no_owner(pool: PgPool) {
             .contains("value=\"owner\"")
     );
 
+    let path = "/settings/invitations";
+    let invited = [("email", "second@msp.example"), ("role", "owner"), ("client_id", "")];
+    assert_eq!(post(&acme.owner, path, &invited).await.status, 303);
+    let open = acme.program.get("/invitations").await.json();
+    let id = open["data"][0]["id"].as_str().unwrap();
+    for what in ["resend", "delete"] {
+        let answer = post(&acme.admin, &format!("{path}/{id}/{what}"), &[]).await;
+        assert_eq!(answer.status, 403, "{what}: {}", answer.text);
+    }
+
     for (id, body) in [(&owner, json!({"role": "viewer"})), (&viewer, json!({"role": "owner"}))] {
         let answer = acme.program.patch(&format!("/members/{id}"), body).await;
         answer.problem(403, "forbidden");
