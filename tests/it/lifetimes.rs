@@ -165,3 +165,19 @@ async fn mails_are_shown_on_no_server_but_a_demo(pool: PgPool) {
     }
     app.stop().await;
 }
+
+#[sqlx::test]
+async fn the_key_of_a_second_factor_is_shown_to_nobody_who_finds_a_browser_open(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let owner = app.owner("Acme IT", EMAIL).await;
+    let page = "/settings/security/second-factor";
+    owner.submit(page, &[("do", "begin")]).await;
+    assert!(owner.get(page).await.text.contains("class=\"key\""));
+    sqlx::query("update sessions set authenticated_at = now() - interval '11 minutes'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let later = owner.get(page).await;
+    assert!(later.status == 200 && !later.text.contains("class=\"key\""));
+    app.stop().await;
+}

@@ -420,5 +420,20 @@ async fn whoever_signs_in_while_it_is_turned_on_is_asked_for_it_as_well(pool: Pg
     let fields = [("do", "confirm"), ("code", code.as_str())];
     let (on, ()) = tokio::join!(owner.submit(PAGE, &fields), is_over);
     assert_eq!(on.status, 200, "{}", on.text);
+    // And a code that is shown while everything is about to end is not over before it.
+    wait_for_the_next(&pool).await;
+    other.sign_in(EMAIL, PASSWORD).await;
+    let mut ending = pool.begin().await.unwrap();
+    sqlx::query("select from users for update")
+        .execute(&mut *ending)
+        .await
+        .unwrap();
+    let is_over = async {
+        waiting(&pool, 1).await;
+        ending.commit().await.unwrap();
+    };
+    let code = phone.code(0);
+    let (shown, ()) = tokio::join!(show_code(&other, &code), is_over);
+    assert_eq!(leads_to(&shown), "/welcome");
     app.stop().await;
 }

@@ -3,7 +3,10 @@ use serde_json::json;
 use signpost::accounts::{Operator, email::Email, operators};
 use sqlx::PgPool;
 
-use super::rig::{Rig, START, is_refused};
+use super::{
+    provider::{CLIENT, SECRET},
+    rig::{PAGE, Rig, START, is_refused},
+};
 use crate::{
     people::{PASSWORD, leads_to, link},
     second_factor::turn_on,
@@ -322,5 +325,40 @@ async fn nobody_new_joins_an_organisation_that_is_full_with_those_who_are_invite
     is_refused(&rig.arrive(json!({})).await.1, "as many members as it may have");
     sqlx::query("delete from invitations").execute(&pool).await.unwrap();
     assert_eq!(leads_to(&rig.arrive(json!({})).await.1), "/welcome");
+    rig.app.stop().await;
+}
+
+#[sqlx::test]
+async fn an_address_counts_no_more_once_the_proof_of_its_own_domain_is_gone(pool: PgPool) {
+    let rig = Rig::start(pool.clone()).await;
+    rig.msp.register("second.example").await;
+    rig.app.take_word("second.example").await;
+    let fields = [
+        ("issuer", rig.provider.issuer.as_str()),
+        ("client_id", CLIENT),
+        ("client_secret", SECRET),
+        ("mail_domains", "acme.example second.example"),
+        ("new_member_role", "viewer"),
+    ];
+    let saved = rig.owner.submit(PAGE, &fields).await;
+    assert_eq!(leads_to(&saved), "/settings/single-sign-on?done=saved");
+    let eve = json!({"sub": "eve", "email": "eve@second.example"});
+    sqlx::query(
+        "update domains set ownership_verified_at = null, ownership_proof = null where hostname = 'second.example'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    // They came by the other domain, which is proved.
+    assert_eq!(rig.arrive(eve).await.1.status, 422);
+    assert_eq!(members(&rig).await.len(), 1);
+    assert_eq!(leads_to(&rig.arrive(json!({})).await.1), "/welcome");
+
+    sqlx::query("update organisations set suspended_at = now()")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let refused = rig.app.person().submit(START, &[("email", ADA)]).await;
+    assert!(refused.status == 422 && refused.text.contains("No single sign-on is set up"));
     rig.app.stop().await;
 }
