@@ -31,10 +31,10 @@ typedef struct ssl_st SSL;
 extern int SSL_get_fd(const SSL *), SSL_set_session(SSL *, void *);
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 enum { SNI = 55, FDS = 1 << 16, SAMPLES = 1 << 22, DIGITS = 6 };
-static struct { uint64_t began; int number; } at[FDS];
+static struct { uint64_t began, greeted; int number; } at[FDS];
 static uint32_t sample[SAMPLES];
 static unsigned samples, threads, spread;
-static int resume;
+static int resume, paused;
 static __thread uint64_t state;
 
 static uint64_t now(void) {
@@ -61,6 +61,8 @@ __attribute__((constructor)) static void begin(void) {
   const char *n = getenv("BENCH_SPREAD");
   spread = n ? atoi(n) : 1;
   resume = getenv("BENCH_RESUME") != NULL;
+  n = getenv("BENCH_PAUSED");
+  paused = n ? atoi(n) : 0;
 }
 __attribute__((destructor)) static void end(void) {
   const char *path = getenv("BENCH_LATENCIES");
@@ -70,7 +72,7 @@ __attribute__((destructor)) static void end(void) {
 int connect(int fd, const struct sockaddr *address, socklen_t size) {
   static __typeof__(&connect) real;
   if (!real) real = REAL(connect);
-  if (fd < FDS) { at[fd].began = now(); at[fd].number = 0; }
+  if (fd < FDS) { at[fd].began = now(); at[fd].greeted = 0; at[fd].number = 0; }
   return real(fd, address, size);
 }
 extern int SSL_clear(SSL *ssl);
@@ -95,18 +97,30 @@ long SSL_ctrl(SSL *ssl, int command, long larg, void *parg) {
   }
   return real(ssl, command, larg, parg);
 }
+extern int SSL_connect(SSL *ssl);
+int SSL_connect(SSL *ssl) {
+  static __typeof__(&SSL_connect) real;
+  if (!real) real = REAL(SSL_connect);
+  int result = real(ssl);
+  if (result == 1) at[SSL_get_fd(ssl)].greeted = now();
+  return result;
+}
 extern int SSL_write(SSL *ssl, const void *from, int size);
 int SSL_write(SSL *ssl, const void *from, int size) {
   static __typeof__(&SSL_write) real;
   char room[2048];
   if (!real) real = REAL(SSL_write);
-  return real(ssl, renamed(from, size, at[SSL_get_fd(ssl)].number, room, sizeof room), size);
+  int fd = SSL_get_fd(ssl);
+  if (paused && at[fd].began) at[fd].began += now() - at[fd].greeted;
+  return real(ssl, renamed(from, size, at[fd].number, room, sizeof room), size);
 }
 extern int SSL_read(SSL *ssl, void *to, int size);
 int SSL_read(SSL *ssl, void *to, int size) {
   static __typeof__(&SSL_read) real;
   if (!real) real = REAL(SSL_read);
   int result = real(ssl, to, size), fd = SSL_get_fd(ssl);
+  static int first;
+  if (result > 0 && at[fd].began && paused && __atomic_fetch_add(&first, 1, __ATOMIC_RELAXED) < paused) at[fd].began = 0;
   if (result > 0 && at[fd].began) {
     unsigned i = __atomic_fetch_add(&samples, 1, __ATOMIC_RELAXED);
     if (i < SAMPLES) sample[i] = now() - at[fd].began;
@@ -221,12 +235,15 @@ def wrk(work, server, mode, seconds):
     scheme, port = ("http", server.http) if mode == "plain" else ("https", server.https)
     latencies = work.path / "latencies"
     command = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(work.lua)]
-    if mode in ("new connection", "resumed"):
+    own_connection = mode in ("new connection", "resumed", "devices")
+    if own_connection:
         command += ["-H", "Connection: close"]
     command.append(f"{scheme}://{hostname(1)}:{port}{PATH}{QUERY}")
     environment = os.environ | {"LD_PRELOAD": str(work.shim), "BENCH_SPREAD": str(server.count), "BENCH_LATENCIES": str(latencies)}
     if mode == "resumed":
         environment["BENCH_RESUME"] = "1"
+    if mode == "devices":
+        environment["BENCH_PAUSED"] = str(CONNECTIONS)
     out = subprocess.run(command, env=environment, capture_output=True, text=True)
     if out.returncode != 0 or "Requests/sec" not in out.stdout:
         fail(f"wrk against {server.name} failed: {out.stdout}{out.stderr}")
@@ -235,7 +252,7 @@ def wrk(work, server, mode, seconds):
     if errors := re.search(r"Socket errors: (.*)", out.stdout):
         note(f"{server.name}, {mode}: socket errors: {errors[1]}")
     result = {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out.stdout)[1])}
-    if mode in ("new connection", "resumed"):
+    if own_connection:
         samples = array.array("I", latencies.read_bytes())
         ordered = sorted(samples)
         result |= {"p50": ordered[len(ordered) // 2] / 1e6, "p99": ordered[len(ordered) * 99 // 100] / 1e6}
