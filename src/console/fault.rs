@@ -230,7 +230,7 @@ fn is_away(error: &sqlx::Error) -> bool {
 
 /// Of two changes that met, ours: `deadlock_detected`, `serialization_failure`.
 fn has_given_way(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("40P01" | "40001"))
 }
 
