@@ -121,7 +121,8 @@ pub fn plain(text: &str, max: usize) -> String {
 }
 
 /// Zero width, and what turns the direction of writing.
-fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -160,7 +161,8 @@ impl Name {
 
 /// What was no text when it came, and what turns the direction of all that follows: the name of one would change how the
 /// next one's reads. Marks within a word, as some scripts need them, are none of it.
-fn misleads(c: char) -> bool {
+#[must_use]
+pub fn misleads(c: char) -> bool {
     matches!(c, '\u{fffd}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -3,7 +3,7 @@ use aws_lc_rs::hmac;
 use sqlx::PgConnection;
 
 use super::organisations::{OrganisationError, store};
-use crate::sealed::Keyring;
+use crate::{input::is_invisible, sealed::Keyring};
 
 /// Lower case. Has no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,10 +21,10 @@ impl Email {
                     && !domain.ends_with('.')
                     && !domain.contains('@')
             })
-            // What ends a header line, or begins another address.
+            // What ends a header line, or begins another address, or makes one look like another.
             && !email
                 .chars()
-                .any(|c| c.is_whitespace() || c.is_control() || matches!(c, ',' | ';' | '<' | '>' | '"' | '\\' | '(' | ')'));
+                .any(|c| c.is_whitespace() || c.is_control() || is_invisible(c) || matches!(c, ',' | ';' | '<' | '>' | '"' | '\\' | '(' | ')'));
         match is_fine {
             true => Ok(Self(email)),
             false => Err("must be an e-mail address, for example ada@contoso.com"),
@@ -80,6 +80,8 @@ mod tests {
             "ada@contoso.com,eve@contoso.com",
             "Ada <ada@contoso.com>",
             "ada\0@contoso.com",
+            "ada\u{200b}@contoso.com",
+            "\u{202e}moc.osotnoc@ada.contoso.com",
             &long,
         ] {
             assert!(Email::parse(text).is_err(), "{text}");

@@ -207,6 +207,11 @@ impl Fault {
                 "Devices are still answered. Nothing was changed; try again in a minute.".to_owned(),
                 home,
             ),
+            Self::Database(error) if has_given_way(error) => (
+                "Somebody was quicker",
+                "The same was changed elsewhere at this very moment. Nothing was changed by you: do it again.".to_owned(),
+                home,
+            ),
             Self::Database(_) | Self::Internal(_) => (
                 "Something went wrong on our side",
                 "Nothing was changed. If it stays, tell whoever runs this Signpost when it happened.".to_owned(),
@@ -221,6 +226,12 @@ fn is_away(error: &sqlx::Error) -> bool {
         error,
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
     )
+}
+
+/// Of two changes that met, ours: `deadlock_detected`, `serialization_failure`.
+fn has_given_way(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("40P01" | "40001"))
 }
 
 /// "20 seconds", "5 minutes".
@@ -248,6 +259,7 @@ impl ResponseError for Fault {
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(error) if is_away(error) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(error) if has_given_way(error) => StatusCode::CONFLICT,
             Self::Database(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -281,5 +293,60 @@ impl ResponseError for Fault {
             _ => {}
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, fmt};
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    /// What the database says, as far as its code goes.
+    #[derive(Debug)]
+    struct Said(&'static str);
+
+    impl fmt::Display for Said {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Said {}
+
+    impl DatabaseError for Said {
+        fn message(&self) -> &str {
+            self.0
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    #[test]
+    fn of_two_changes_that_met_the_one_that_gave_way_is_no_fault_of_ours() {
+        for (code, status) in [("40P01", 409), ("40001", 409), ("42P01", 500)] {
+            let fault = Fault::Database(sqlx::Error::Database(Box::new(Said(code))));
+            assert_eq!(fault.status_code().as_u16(), status, "{code}");
+        }
     }
 }

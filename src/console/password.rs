@@ -1,6 +1,9 @@
 //! A forgotten password: a link by mail, and another one.
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use tokio::time::Instant;
 
 use super::{
     Console,
@@ -20,6 +23,10 @@ use crate::{
     outbox,
     passwords::NewPassword,
 };
+
+/// Whoever asks for a link is answered after so long, whether one was made or not: making one takes longer than making
+/// none, and the difference would tell which addresses are known.
+const ANSWER_AFTER: Duration = Duration::from_millis(250);
 
 #[derive(Template)]
 #[template(path = "password_forgotten.html")]
@@ -77,7 +84,7 @@ pub async fn submit(
         let frame = Frame::visitor(&Browser::of(&request));
         return Ok(page::refuse(&ForgottenPage { frame, form }));
     };
-    let now = crate::clock::now();
+    let (now, answer_at) = (crate::clock::now(), Instant::now() + ANSWER_AFTER);
     let mut tx = console.pool.begin().await?;
     if let Some(secret) = password_links::make(&mut tx, &console.keyring, &email, now).await? {
         let portal = &console.portal_url;
@@ -93,6 +100,7 @@ pub async fn submit(
         outbox::post(&mut tx, &console.keyring, None, &mail, now).await?;
     }
     tx.commit().await?;
+    tokio::time::sleep_until(answer_at).await;
     Ok(page::go_to("/password/sent"))
 }
 

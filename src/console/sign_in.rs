@@ -173,7 +173,11 @@ pub(super) async fn admit(
             Shown::Password(_) | Shown::Passkey => None,
         },
     };
-    let session = sessions::begin(&mut tx, whose, &origin, stage, now).await?;
+    let session = match sessions::begin(&mut tx, whose, &origin, stage, now).await {
+        // The provider was deleted, or replaced by another one, at this very moment: its word counts no more.
+        Err(error) if is_without_provider(&error) => return Ok(Some(page::go_to("/sign-in?done=late"))),
+        begun => begun?,
+    };
     tx.commit().await?;
     let mut response = match stage {
         Stage::SignedIn => page::go_to(arrival.next),
@@ -184,6 +188,11 @@ pub(super) async fn admit(
     };
     Browser::of(request).sign_in(&mut response, &session);
     Ok(Some(response))
+}
+
+fn is_without_provider(error: &sqlx::Error) -> bool {
+    let constraint = error.as_database_error().and_then(|error| error.constraint());
+    constraint == Some("sessions_identity_provider_fkey")
 }
 
 /// The session that this browser had is no more.

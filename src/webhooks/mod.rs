@@ -18,7 +18,7 @@ pub use crate::outbox::event::Kind;
 use crate::{
     accounts::Scope,
     audit,
-    input::WebUrl,
+    input::{WebUrl, misleads},
     sealed::{Keyring, SealError},
 };
 use signing::Secret;
@@ -91,6 +91,9 @@ impl Description {
         let text = text.trim();
         if text.chars().count() > MAX_DESCRIPTION {
             return Err("must have at most 200 characters");
+        }
+        if text.chars().any(misleads) {
+            return Err("must be readable text, and not turn the direction of what stands beside it");
         }
         match text.chars().any(char::is_control) {
             true => Err("must not hold control characters"),

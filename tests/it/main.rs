@@ -14,6 +14,7 @@ mod challenges;
 mod claims;
 mod client_pages;
 mod colleagues;
+mod collisions;
 mod command_line;
 mod connections;
 mod demo_data;

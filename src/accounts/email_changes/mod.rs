@@ -111,6 +111,8 @@ pub async fn confirm(
     secret: &SecretText,
     now: DateTime<Utc>,
 ) -> Result<(Person, Email), EmailChangeError> {
+    // Of two links that are opened at once one counts: it uses up the other.
+    people::store::lock(db, Operator::signing_in(), &[member.user_id]).await?;
     let email = find(db, keyring, member, secret, now).await?;
     let before = people::find(db, keyring, member.user_id).await?;
     let before = before.ok_or(EmailChangeError::NotFound)?;

@@ -63,9 +63,15 @@ pub async fn redeem(
     password_hash: &str,
     now: DateTime<Utc>,
 ) -> Result<Uuid, PasswordLinkError> {
-    let user_id = store::take(db, &secret.digest(), now).await?;
+    let (operator, digest) = (Operator::signing_in(), secret.digest());
+    let user_id = store::find(db, &digest, now).await?;
     let user_id = user_id.ok_or(PasswordLinkError::NotFound)?;
-    let operator = Operator::signing_in();
+    // The person first, as everybody does who deletes all of the links: of two links that are opened at once, each would
+    // else have its own and wait for the other.
+    people::store::lock(db, operator, &[user_id]).await?;
+    if store::take(db, &digest, now).await? != Some(user_id) {
+        return Err(PasswordLinkError::NotFound);
+    }
     people::store::update_password(db, operator, user_id, password_hash).await?;
     store::delete_all(db, user_id).await?;
     sessions::store::delete_all(db, operator, user_id, None).await?;

@@ -135,7 +135,8 @@ pub async fn take(
     code: &Code,
     now: DateTime<Utc>,
 ) -> Result<Taken, SecondFactorError> {
-    let found = store::find(db, member).await?;
+    // Before the codes, as whoever turns it off: of two with a recovery code each, both would else wait for the other's.
+    let found = store::lock(db, member).await?;
     let found = found.filter(|found| found.confirmed_at.is_some());
     let found = found.ok_or(SecondFactorError::IsOff)?;
     let taken = match code {

@@ -30,6 +30,17 @@ pub(super) async fn find(db: &mut PgConnection, member: &Member) -> Result<Optio
     .await
 }
 
+/// The same, to the end of the transaction.
+pub(super) async fn lock(db: &mut PgConnection, member: &Member) -> Result<Option<Found>, sqlx::Error> {
+    sqlx::query_as!(
+        Found,
+        "select secret_sealed, confirmed_at, last_step from second_factors where user_id = $1 for update",
+        member.user_id
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// False: one is on.
 pub async fn insert(
     db: &mut PgConnection,

@@ -96,16 +96,26 @@ pub async fn find(
     }))
 }
 
-/// Notes that a session was used, and its member seen, at most once a minute.
+/// Notes that a session was used, and its member seen, at most once a minute. Two statements, and no transaction around
+/// them: whoever takes the member out has the membership first and its sessions after it, so nobody is to wait for the
+/// one while they have the other.
 pub async fn touch(db: &mut PgConnection, session_id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "with touched as (
-            update sessions set seen_at = $2
-             where session_id = $1 and seen_at < $2::timestamptz - interval '1 minute'
-         returning organisation_id, user_id)
-         update memberships m set seen_at = $2 from touched
-          where m.organisation_id = touched.organisation_id and m.user_id = touched.user_id",
+    let touched = sqlx::query!(
+        "update sessions set seen_at = $2
+          where session_id = $1 and seen_at < $2::timestamptz - interval '1 minute'
+         returning organisation_id, user_id",
         session_id,
+        now,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(touched) = touched else {
+        return Ok(());
+    };
+    sqlx::query!(
+        "update memberships set seen_at = $3 where organisation_id = $1 and user_id = $2",
+        touched.organisation_id,
+        touched.user_id,
         now,
     )
     .execute(db)

@@ -8,6 +8,7 @@ use super::{
     rig::{PAGE, Rig, START, is_refused},
 };
 use crate::{
+    app::waiting,
     people::{PASSWORD, leads_to, link},
     second_factor::turn_on,
 };
@@ -360,5 +361,26 @@ async fn an_address_counts_no_more_once_the_proof_of_its_own_domain_is_gone(pool
         .unwrap();
     let refused = rig.app.person().submit(START, &[("email", ADA)]).await;
     assert!(refused.status == 422 && refused.text.contains("No single sign-on is set up"));
+    rig.app.stop().await;
+}
+
+#[sqlx::test]
+async fn whoever_comes_by_a_provider_that_is_deleted_at_this_moment_is_not_signed_in(pool: PgPool) {
+    let rig = Rig::start(pool.clone()).await;
+    rig.save("viewer").await;
+    assert_eq!(leads_to(&rig.arrive(json!({})).await.1), "/welcome");
+    let mut tx = pool.begin().await.unwrap();
+    let people = sqlx::query("select from users for update");
+    people.execute(&mut *tx).await.unwrap();
+    let deleted = async {
+        // Who it is was decided; the session is about to begin.
+        waiting(&pool, 1).await;
+        let deleted = rig.msp.delete("/single-sign-on").await;
+        tx.commit().await.unwrap();
+        deleted.status
+    };
+    let ((_, answer), deleted) = tokio::join!(rig.arrive(json!({})), deleted);
+    assert_eq!(deleted, 204);
+    assert_eq!(leads_to(&answer), "/sign-in?done=late");
     rig.app.stop().await;
 }
