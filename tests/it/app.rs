@@ -359,15 +359,15 @@ pub async fn waiting(pool: &PgPool, count: i64) {
     .await;
 }
 
-/// Waits until `condition` holds; fails after ten seconds.
+/// Waits until `condition` holds; fails after thirty seconds.
 pub async fn eventually<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
-    for _ in 0..1_000 {
+    for _ in 0..3_000 {
         if condition().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("did not come true within ten seconds");
+    panic!("did not come true within thirty seconds");
 }
 
 /// The document that an Intune domain serves.

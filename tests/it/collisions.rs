@@ -1,5 +1,5 @@
 //! Two changes of the same that meet at one moment: one gives way or both go through, and nobody is told of a fault.
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 
 use super::{
     app::{TestApp, waiting},
@@ -17,12 +17,25 @@ fn window(app: &TestApp, person: &Person) -> Person {
     other
 }
 
-/// Holds rows, so that two come as far as they can, and lets them go on together.
-async fn until_two_wait(pool: &PgPool, rows: &'static str) {
-    let mut tx = pool.begin().await.unwrap();
-    sqlx::query(rows).execute(&mut *tx).await.unwrap();
-    waiting(pool, 2).await;
-    tx.commit().await.unwrap();
+/// Rows that are held, so that two come as far as they can. Held before the two set out: on a busy machine both would
+/// be through before a connection is made.
+struct Held<'a> {
+    pool: &'a PgPool,
+    tx: Transaction<'static, Postgres>,
+}
+
+impl<'a> Held<'a> {
+    async fn rows(pool: &'a PgPool, rows: &'static str) -> Self {
+        let mut tx = pool.begin().await.unwrap();
+        sqlx::query(rows).execute(&mut *tx).await.unwrap();
+        Self { pool, tx }
+    }
+
+    /// Lets them go on together.
+    async fn until_two_wait(self) {
+        waiting(self.pool, 2).await;
+        self.tx.commit().await.unwrap();
+    }
 }
 
 #[sqlx::test]
@@ -65,10 +78,11 @@ async fn of_two_links_to_a_new_password_that_are_used_at_once_one_counts(pool: P
     let (one, other) = (link(&mails[0]), link(&mails[1]));
     let (a, b) = (app.person(), app.person());
     let fields = [("password", "another hat for every goose")];
+    let held = Held::rows(&pool, "select from users for update").await;
     let (one, other, ()) = tokio::join!(
         a.submit(&one, &fields),
         b.submit(&other, &fields),
-        until_two_wait(&pool, "select from users for update")
+        held.until_two_wait()
     );
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
@@ -86,10 +100,11 @@ async fn of_two_links_to_a_new_address_that_are_opened_at_once_one_counts(pool: 
         links.push(link(&app.mails(email).await[0]));
     }
     let other = window(&app, &owner);
+    let held = Held::rows(&pool, "select from users for update").await;
     let (one, other, ()) = tokio::join!(
         owner.submit(&links[0], &[]),
         other.submit(&links[1], &[]),
-        until_two_wait(&pool, "select from users for update")
+        held.until_two_wait()
     );
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
@@ -106,10 +121,11 @@ async fn a_second_factor_that_is_turned_off_in_two_windows_at_once_is_off(pool: 
     let csrf = csrf_in(&owner.get(&page).await.text);
     let with = |code| [("csrf", csrf.as_str()), ("do", "off"), ("code", code)];
     let (fields, others) = (with(codes[0].as_str()), with(codes[1].as_str()));
+    let held = Held::rows(&pool, "select from second_factors for update").await;
     let (one, other, ()) = tokio::join!(
         owner.post_raw(&page, &fields),
         other.post_raw(&page, &others),
-        until_two_wait(&pool, "select from second_factors for update")
+        held.until_two_wait()
     );
     assert_eq!((one.status, other.status), (303, 303), "{} {}", one.text, other.text);
     assert_eq!(leads_to(&app.person().sign_in(EMAIL, PASSWORD).await), "/", "no code");
