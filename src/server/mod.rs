@@ -71,7 +71,10 @@ pub async fn run(settings: Settings, demo: bool) -> Result<()> {
     }
     let result = tokio::select! {
         _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        _ = terminate.recv() => {
+            running.drain(settings.drain).await;
+            Ok(())
+        }
         died = running.died() => Err(died),
     };
     tracing::info!("stopping");

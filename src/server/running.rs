@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long each step of stopping may take: together less than the ten seconds that a supervisor waits.
-const GRACE: Duration = Duration::from_millis(3_500);
+const GRACE: Duration = Duration::from_millis(3_000);
 const FLUSH: Duration = Duration::from_secs(2);
 const TASKS: Duration = Duration::from_secs(1);
 const CLOSE: Duration = Duration::from_millis(2_500);
@@ -85,6 +85,12 @@ impl Running {
     #[must_use]
     pub fn serves(&self, hostname: &str) -> bool {
         self.discovery.directory.find(hostname).is_some() && self.resolver.has(hostname)
+    }
+
+    /// Says that it is not ready, and answers on: a load balancer looks only now and then.
+    pub(super) async fn drain(&self, patience: Duration) {
+        self.ready.store(false, Ordering::Release);
+        tokio::time::sleep(patience).await;
     }
 
     /// Stops accepting, answers what is in flight, flushes the request log, stops the rest.

@@ -271,7 +271,7 @@ async fn what_is_asked_while_the_database_is_away_is_logged_when_it_is_back(pool
     let outage = Outage::of(&pool);
     let state_dir = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
     let mut settings = settings(&pool, &state_dir, &[]);
-    settings.database = Some(outage.options());
+    settings.database = Some(vec![outage.options()]);
     let app = TestApp::start_as(pool.clone(), state_dir, &settings).await;
     let msp = app.msp("Acme IT").await;
     msp.register("contoso.com").await;
