@@ -21,6 +21,16 @@ pub fn write(to: &mut impl Write, value: &impl Serialize) -> io::Result<u64> {
     Ok(HEADER as u64 + u64::from(length))
 }
 
+/// Writes one frame to the front of `room`. Returns its length; `None` if it does not fit.
+pub fn encode(room: &mut [u8], value: &impl Serialize) -> Option<usize> {
+    let (header, rest) = room.split_at_mut_checked(HEADER)?;
+    let payload = postcard::to_slice(value, rest).ok()?;
+    let (length, checksum) = header.split_at_mut(4);
+    length.copy_from_slice(&u32::try_from(payload.len()).ok()?.to_le_bytes());
+    checksum.copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+    Some(HEADER + payload.len())
+}
+
 /// Reads one frame. `None` at the end, and where a frame is torn or damaged.
 pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     let mut header = [0; HEADER];
@@ -29,7 +39,8 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> 
     }
     let (length, checksum) = header.split_at(4);
     let (length, checksum) = (number(length), number(checksum));
-    if length > MAX {
+    // No payload is empty: zeros are room that nobody has written to.
+    if length == 0 || length > MAX {
         return Ok(None);
     }
     let mut payload = vec![0; length as usize];

@@ -76,9 +76,8 @@ async fn metrics(ops: web::Data<Ops>) -> HttpResponse {
 impl Ops {
     fn look(&self) {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let queue = &self.discovery.queue;
-        self.gauges.queue_depth.set(gauge(queue.depth() as u64));
-        catch_up(&self.gauges.dropped, queue.dropped() + self.spool.dropped());
+        self.gauges.unshipped_bytes.set(gauge(self.shipper.unshipped()));
+        catch_up(&self.gauges.dropped, self.spool.dropped());
         catch_up(&self.gauges.shipped, self.shipper.shipped());
         self.gauges.spool_bytes.set(gauge(self.spool.bytes()));
         self.gauges

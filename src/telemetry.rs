@@ -51,7 +51,7 @@ fn is_discreet(metadata: &Metadata<'_>) -> bool {
 
 /// The gauges that are read when somebody looks.
 pub struct Gauges {
-    pub queue_depth: IntGauge,
+    pub unshipped_bytes: IntGauge,
     pub dropped: IntCounter,
     pub shipped: IntCounter,
     pub spool_bytes: IntGauge,
@@ -86,9 +86,9 @@ impl Gauges {
         };
         let by_state = |name: &str, help: &str| by("state", name, help);
         Ok(Self {
-            queue_depth: gauge(
-                "signpost_request_log_queue_depth",
-                "Requests in memory that are not yet on disk.",
+            unshipped_bytes: gauge(
+                "signpost_request_log_unshipped_bytes",
+                "Request log on disk that is not in the database yet.",
             )?,
             dropped: counter(
                 "signpost_request_log_dropped_total",

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::{
     record::{Record, Row},
-    spool::{Position, Spool},
+    spool::{BATCH, Positions, Spool, Taken},
     store,
 };
 use crate::outbox::event;
@@ -26,6 +26,8 @@ use crate::outbox::event;
 /// Between two looks at an empty spool.
 const IDLE: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
+/// A database that failed over may be set back behind what it said it had: it is asked so often.
+const RECHECK: Duration = Duration::from_secs(5);
 /// While requests come in faster than they are shipped, shipping rests this many times as long as it
 /// works: devices come first on a busy machine, and the spool waits on disk.
 const REST: u32 = 9;
@@ -36,13 +38,13 @@ pub struct Shipper {
     shipped: AtomicU64,
     context: Mutex<ContextV7>,
     /// Where this process stopped shipping: an empty spool then costs the database nothing.
-    reached: Mutex<Option<Position>>,
+    reached: Mutex<Option<(Positions, Instant)>>,
 }
 
 /// What one transaction writes.
 #[derive(Default)]
 pub struct Batch {
-    pub rows: Vec<(Uuid, Row)>,
+    pub rows: Vec<(Uuid, Row<'static>)>,
     pub counts: HashMap<CountKey, i64>,
 }
 
@@ -87,12 +89,10 @@ impl Shipper {
     /// Ships until `cancel`. Neither a spool nor a database that fails ends it: it tries again.
     pub async fn run(&self, cancel: CancellationToken) {
         let mut is_failing = false;
-        let mut written = self.spool.written();
         loop {
-            let (started, shipped) = (Instant::now(), self.shipped());
+            let (started, before) = (Instant::now(), self.unshipped());
             let result = self.ship_next().await;
-            let before = std::mem::replace(&mut written, self.spool.written());
-            let is_falling_behind = written - before > self.shipped() - shipped;
+            let is_falling_behind = self.unshipped() > before;
             let pause = match &result {
                 Ok(true) if is_falling_behind => (started.elapsed() * REST).min(RETRY),
                 Ok(true) => Duration::ZERO,
@@ -118,46 +118,74 @@ impl Shipper {
         Ok(())
     }
 
-    /// Ships one frame. `false`: there is none.
+    /// Bytes of the spool that are not known to be shipped.
+    #[must_use]
+    pub fn unshipped(&self) -> u64 {
+        match &*self.reached() {
+            Some((reached, _)) => self.spool.unshipped(reached),
+            None => self.spool.unshipped(&Positions::default()),
+        }
+    }
+
+    /// Ships what is there, up to a batch. `false`: there is nothing.
     pub async fn ship_next(&self) -> Result<bool, ShipError> {
-        let reached = *self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reached) = reached
-            && self.read(reached).await?.is_none()
-        {
+        if !self.has_more().await? {
             return Ok(false);
         }
         let mut tx = self.pool.begin().await?;
-        let from = store::find_position(&mut tx, self.spool.id()).await?;
-        let Some((records, next)) = self.read(from).await? else {
-            self.set_reached(from);
+        let mut positions = store::lock_positions(&mut tx, self.spool.id()).await?;
+        let taken = self.read(positions.clone()).await?;
+        if taken.is_empty() {
+            self.set_reached(positions);
             return Ok(false);
-        };
+        }
+        let moved: Vec<_> = taken.iter().map(|taken| (taken.segment, taken.to)).collect();
+        let records: Vec<_> = taken.into_iter().flat_map(|taken| taken.records).collect();
         let count = records.len() as u64;
         let batch = self.batch(records);
         batch.write(&mut tx).await?;
         tell_first(&mut tx, &batch).await?;
-        store::set_position(&mut tx, self.spool.id(), next).await?;
+        store::set_positions(&mut tx, self.spool.id(), moved.iter().copied(), self.spool.oldest()).await?;
         tx.commit().await?;
         self.shipped.fetch_add(count, Ordering::Relaxed);
-        self.set_reached(next);
-        if next.segment > from.segment {
-            self.spool.forget_before(next)?;
-        }
+        positions.segments.extend(moved);
+        self.set_reached(positions);
         Ok(true)
     }
 
-    async fn read(&self, from: Position) -> Result<Option<(Vec<Record>, Position)>, ShipError> {
+    /// Whether there may be something to ship. An empty spool costs the database next to nothing.
+    async fn has_more(&self) -> Result<bool, ShipError> {
+        let due = match &*self.reached() {
+            None => return Ok(true),
+            Some((reached, _)) if self.spool.unshipped(reached) > 0 => return Ok(true),
+            Some((_, at)) => at.elapsed() >= RECHECK,
+        };
+        if due {
+            let mut db = self.pool.acquire().await?;
+            let positions = store::list_positions(&mut db, self.spool.id()).await?;
+            let is_set_back = self.spool.unshipped(&positions) > 0;
+            self.set_reached(positions);
+            return Ok(is_set_back);
+        }
+        Ok(false)
+    }
+
+    async fn read(&self, from: Positions) -> Result<Vec<Taken>, ShipError> {
         let spool = self.spool.clone();
-        Ok(tokio::task::spawn_blocking(move || spool.read(from))
+        Ok(tokio::task::spawn_blocking(move || spool.read(&from, BATCH))
             .await
             .map_err(std::io::Error::other)??)
     }
 
-    fn set_reached(&self, position: Position) {
-        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
+    fn set_reached(&self, positions: Positions) {
+        *self.reached() = Some((positions, Instant::now()));
     }
 
-    fn batch(&self, records: Vec<Record>) -> Batch {
+    fn reached(&self) -> MutexGuard<'_, Option<(Positions, Instant)>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn batch(&self, records: Vec<Record<'static>>) -> Batch {
         let mut batch = Batch::default();
         for record in records {
             match record {
@@ -199,13 +227,13 @@ fn request_id(context: &ContextV7, at: i64) -> Uuid {
 }
 
 impl Batch {
-    fn add(&mut self, request_id: Uuid, row: Row) {
+    fn add(&mut self, request_id: Uuid, row: Row<'static>) {
         *self.counts.entry(CountKey::of(&row)).or_default() += 1;
         self.rows.push((request_id, row));
     }
 
     /// A row and its count, of a time that is over.
-    pub fn add_past(&mut self, row: Row) {
+    pub fn add_past(&mut self, row: Row<'static>) {
         self.add(request_id(&ContextV7::new(), row.at), row);
     }
 
@@ -237,13 +265,13 @@ impl Batch {
 }
 
 impl CountKey {
-    fn of(row: &Row) -> Self {
+    fn of(row: &Row<'_>) -> Self {
         Self {
             hour: hour(row.at),
             organisation_id: row.owner.map(|owner| owner.organisation_id),
             client_id: row.owner.map(|owner| owner.client_id),
             domain_id: row.owner.map_or(Uuid::nil(), |owner| owner.domain_id),
-            hostname: row.hostname.clone(),
+            hostname: row.hostname.clone().into_owned(),
             model_family: row.model_family.clone().into_owned(),
             outcome: row.outcome.clone().into_owned(),
         }

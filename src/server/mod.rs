@@ -31,7 +31,6 @@ use listeners::Public;
 pub use names::own;
 use node::{Looks, Member};
 pub use running::Running;
-use running::StopOnDrop;
 use serving::Serving;
 
 use crate::{
@@ -41,7 +40,7 @@ use crate::{
     jobs::{self, Means},
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot},
-    request_log::{shipper::Shipper, spool::Spool},
+    request_log::{keeper, shipper::Shipper, spool::Spool},
     rotation::Rotation,
     tasks::Tasks,
     telemetry::Gauges,
@@ -147,18 +146,14 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         needs_old_key: publisher.needs_old_key(),
         pools: [installation.postgres.pool().clone(), pool.clone()],
     };
-    let door = door(settings, &discovery, &node);
+    let door = door(settings, &discovery, &node, &spool);
     let challenges = node.challenges();
     let mut tasks = Tasks::default();
-    let stop = StopOnDrop(spool.clone());
-    let spool_thread = tokio::task::spawn_blocking({
-        let (spool, queue) = (spool.clone(), discovery.queue.clone());
-        move || spool.run(&queue)
-    });
     node.start(settings, looks, &mut tasks)?;
     tasks.spawn("publisher", publisher.run(tasks.cancel()));
     issuing::start(&mut tasks, obtainer);
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
+    tasks.spawn("request log's disk", keeper::run(spool.clone(), tasks.cancel()));
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
     managing::start(&mut tasks, &api, &console, messengers);
     jobs::start(&mut tasks, Means { pool, rotation });
@@ -180,8 +175,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         tasks,
         ready,
         handles,
-        spool: stop,
-        spool_thread,
+        spool,
         shipper,
         installation,
         addresses,
@@ -191,9 +185,10 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     })
 }
 
-fn door(settings: &Settings, discovery: &Arc<Discovery>, node: &Member) -> FrontDoor {
+fn door(settings: &Settings, discovery: &Arc<Discovery>, node: &Member, spool: &Arc<Spool>) -> FrontDoor {
     FrontDoor {
         discovery: discovery.clone(),
+        logs: Arc::new(spool.clone()),
         portal_host: settings.portal_host.as_str().into(),
         edge_host: settings.edge_host.as_str().into(),
         validation: node.validation(),
