@@ -141,6 +141,9 @@ impl Name {
         if text.chars().any(char::is_control) {
             return Err("must not hold control characters");
         }
+        if text.chars().any(misleads) {
+            return Err("must be readable text, and not turn the direction of what stands beside it");
+        }
         Ok(Self(text.to_owned()))
     }
 
@@ -153,6 +156,12 @@ impl Name {
     pub fn into_string(self) -> String {
         self.0
     }
+}
+
+/// What was no text when it came, and what turns the direction of all that follows: the name of one would change how the
+/// next one's reads. Marks within a word, as some scripts need them, are none of it.
+fn misleads(c: char) -> bool {
+    matches!(c, '\u{fffd}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// An absolute web address as it was typed, fit to stand in a `Location` header.
@@ -255,8 +264,21 @@ mod tests {
             Name::parse("  Contoso Ltd. ").map(Name::into_string),
             Ok("Contoso Ltd.".to_owned())
         );
-        for text in ["", "   ", "a\0b", "a\nb", &"é".repeat(201)] {
+        for text in [
+            "",
+            "   ",
+            "a\0b",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "\u{fffd}",
+            &"é".repeat(201),
+        ] {
             assert!(Name::parse(text).is_err(), "{text:?}");
+        }
+        // Joiners and marks belong to words.
+        for text in ["می\u{200c}خواهم", "👩\u{200d}💻 Ltd.", "א\u{200e}"] {
+            assert!(Name::parse(text).is_ok(), "{text:?}");
         }
     }
 

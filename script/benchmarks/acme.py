@@ -1,7 +1,7 @@
 """Certificates from ACME: signpost and Caddy before the same Pebble, and what one more certificate costs beside 10 and 100,000."""
 import argparse, datetime, http.client, json, os, pathlib, re, statistics, sys, time
 
-from common import (CERTIFICATES, Signpost, Work, can_connect, fail, free_port, hostname, machine, note, progress, run, table, tls, tls_to, version, wait_for,
+from common import (CERTIFICATES, Signpost, Work, can_connect, free_port, hostname, machine, note, progress, run, table, tls, tls_to, version, wait_for,
                     write)
 
 TARGETS = {"rate": 5.0, "requests": 17.0, "more": 1.15}

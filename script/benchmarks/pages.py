@@ -103,9 +103,8 @@ def pages(middle, client_id):
 
 
 def psql(server, sql):
-    sockets = server.path / "state" / "postgres" / "run"
-    found = sockets if sockets.is_dir() else next(server.path.glob("**/.s.PGSQL.5432")).parent
-    return run([os.environ["BENCH_POSTGRES"] + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", str(found), "-U", "signpost", "signpost"], input=sql)
+    socket = server.path / "state" / "postgres" / "run"
+    return run([os.environ["BENCH_POSTGRES"] + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", str(socket), "-U", "signpost", "signpost"], input=sql)
 
 
 def fill(server, options):

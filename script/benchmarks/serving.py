@@ -1,7 +1,7 @@
 """Signpost beside nginx, and signpost with 1, 10,000 and 100,000 domains."""
-import argparse, array, contextlib, datetime, os, pathlib, random, re, signal, statistics, subprocess, time
+import argparse, array, contextlib, datetime, os, re, signal, statistics, subprocess, time
 
-from common import (PATH, QUERY, QUEUE, Signpost, Work, answer, can_connect, check_answer, fail, free_port, hostname, machine, note, run,
+from common import (PATH, QUERY, Signpost, Work, answer, can_connect, check_answer, fail, free_port, hostname, machine, note, run,
                     show_count, show_mib, show_ms, show_range, show_rate, table, version, wait_for, write)
 
 DROPPED = ("signpost_request_log_dropped_total", {})

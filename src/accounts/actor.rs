@@ -65,6 +65,7 @@ impl Actor {
             organisation_id: self.organisation_id,
             client_id: self.client_id,
             by,
+            is_providers_word: false,
         })
     }
 }
@@ -97,11 +98,7 @@ impl Member {
     /// The scope in which the member may do what `permission` names.
     pub fn scope(&self, permission: Permission) -> Result<Scope, AccessError> {
         match self.role.permissions().contains(&permission) {
-            true => Ok(Scope {
-                organisation_id: self.organisation_id,
-                client_id: self.client_id,
-                by: By::Member { id: self.user_id },
-            }),
+            true => Ok(self.own_scope()),
             false => Err(AccessError::Forbidden(permission)),
         }
     }
@@ -113,6 +110,7 @@ impl Member {
             organisation_id: self.organisation_id,
             client_id: self.client_id,
             by: By::Member { id: self.user_id },
+            is_providers_word: self.identity_provider_id.is_some(),
         }
     }
 }
@@ -123,6 +121,7 @@ pub struct Scope {
     organisation_id: Uuid,
     client_id: Option<Uuid>,
     by: By,
+    is_providers_word: bool,
 }
 
 impl Scope {
@@ -142,12 +141,19 @@ impl Scope {
         &self.by
     }
 
+    /// Whether it is a provider's word alone that this is who it is.
+    #[must_use]
+    pub(super) fn is_providers_word(&self) -> bool {
+        self.is_providers_word
+    }
+
     /// Of somebody who has become a member in this transaction.
     pub(super) fn of_new_member(organisation_id: Uuid, user_id: Uuid, client_id: Option<Uuid>) -> Self {
         Self {
             organisation_id,
             client_id,
             by: By::Member { id: user_id },
+            is_providers_word: false,
         }
     }
 
@@ -247,6 +253,7 @@ impl Operator {
                 Hand::CommandLine | Hand::Person(_) => By::Operator,
                 Hand::Checks | Hand::Door => By::Signpost,
             },
+            is_providers_word: false,
         }
     }
 }

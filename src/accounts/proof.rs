@@ -50,8 +50,8 @@ pub async fn with_password(
 ) -> Result<(), SignInError> {
     let person = people::find(&mut *pool.acquire().await?, keyring, member.user_id).await?;
     let person = person.ok_or(SignInError::Wrong)?;
-    let user_id = sign_in::with_password(pool, keyring, passwords, (&person.email, password), now).await?;
-    if user_id != member.user_id {
+    let right = sign_in::with_password(pool, keyring, passwords, (&person.email, password), now).await?;
+    if right.user_id != member.user_id {
         return Err(SignInError::Wrong);
     }
     sessions::store::set_authenticated(&mut *pool.acquire().await?, member, now).await?;

@@ -13,7 +13,7 @@ use super::{
     security::{failed_attempt, tell},
 };
 use crate::accounts::{
-    Member,
+    Member, Operator, people,
     second_factors::{self, Code, SecondFactorError, Taken},
     sessions::{self, Stage},
 };
@@ -93,6 +93,7 @@ pub async fn submit(
     }
     drop(db);
     let mut tx = console.pool.begin().await?;
+    people::store::hold(&mut tx, Operator::signing_in(), member.user_id).await?;
     match second_factors::take(&mut tx, &console.keyring, &member, &code, now).await {
         Ok(Taken::Shown) => {}
         Ok(Taken::Recovery) => {
@@ -111,7 +112,10 @@ pub async fn submit(
         Err(SecondFactorError::IsOff) => return Ok(page::go_to("/sign-in")),
         Err(error) => return Err(error.into()),
     }
-    sessions::store::delete(&mut tx, &member, member.session_id).await?;
+    // Ended since, with all others of this person: the password has to be shown again.
+    if !sessions::store::delete(&mut tx, &member, member.session_id).await? {
+        return Ok(page::go_to("/sign-in?done=late"));
+    }
     let session = sessions::begin(&mut tx, &member, &origin, Stage::SignedIn, now).await?;
     tx.commit().await?;
     let mut response = page::go_to(next(form.value("next")));

@@ -17,7 +17,7 @@ use crate::accounts::{
     email::Email,
     people, second_factors,
     sessions::{self, Stage, Whose},
-    sign_in::{SignInError, with_password},
+    sign_in::{Right, SignInError, with_password},
 };
 
 #[derive(Template)]
@@ -75,8 +75,8 @@ pub async fn submit(
         return refuse(form);
     };
     let given = (&email, form.value("password").to_owned());
-    let user_id = match with_password(&console.pool, &console.keyring, &console.passwords, given, now).await {
-        Ok(user_id) => user_id,
+    let right = match with_password(&console.pool, &console.keyring, &console.passwords, given, now).await {
+        Ok(right) => right,
         Err(SignInError::Wrong) => {
             form.complain("", "This address and this password don't belong together.");
             return refuse(form);
@@ -94,9 +94,9 @@ pub async fn submit(
         Err(SignInError::Database(error)) => return Err(error.into()),
     };
     let arrival = Arrival {
-        user_id,
+        user_id: right.user_id,
         organisation_id: None,
-        shown: Shown::Password,
+        shown: Shown::Password(&right),
         next: next(form.value("next")),
     };
     if let Some(response) = admit(&request, &console, &arrival, now).await? {
@@ -118,9 +118,9 @@ pub(super) fn refuse(browser: &Browser, console: &Console, form: Form) -> HttpRe
 pub(super) const NO_MEMBER: &str = "You are no member of any organisation any more. Ask for an invitation.";
 
 /// What somebody has shown at the door.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
-    Password,
+#[derive(Clone, Copy)]
+pub(super) enum Shown<'a> {
+    Password(&'a Right),
     /// Two factors at once: the device, and what it asked its owner for.
     Passkey,
     /// The word of this provider, which counts for its organisation.
@@ -132,7 +132,7 @@ pub(super) struct Arrival<'a> {
     pub user_id: Uuid,
     /// `None`: the first of the person's own.
     pub organisation_id: Option<Uuid>,
-    pub shown: Shown,
+    pub shown: Shown<'a>,
     /// A path of ours.
     pub next: &'a str,
 }
@@ -146,13 +146,21 @@ pub(super) async fn admit(
 ) -> Result<Option<HttpResponse>, Fault> {
     let (operator, user_id) = (Operator::signing_in(), arrival.user_id);
     let mut tx = console.pool.begin().await?;
+    // Whoever changes how this person signs in ends sessions, and must not miss the one that begins here.
+    let stays = match arrival.shown {
+        Shown::Password(right) => right.still_holds(&mut tx).await?,
+        Shown::Passkey | Shown::SingleSignOn(_) => people::store::hold(&mut tx, operator, user_id).await?.is_some(),
+    };
+    if !stays {
+        return Ok(Some(page::go_to("/sign-in?done=late")));
+    }
     let memberships = people::store::list_memberships(&mut tx, operator, user_id).await?;
     let is_wanted = |id: Uuid| arrival.organisation_id.is_none_or(|wanted| wanted == id);
     let Some((organisation_id, _)) = memberships.into_iter().find(|(id, _)| is_wanted(*id)) else {
         return Ok(None);
     };
     let stage = match arrival.shown {
-        Shown::Password | Shown::SingleSignOn(_) => second_factors::stage(&mut tx, operator, user_id).await?,
+        Shown::Password(_) | Shown::SingleSignOn(_) => second_factors::stage(&mut tx, operator, user_id).await?,
         Shown::Passkey => Stage::SignedIn,
     };
     end_session(request, &mut tx).await?;
@@ -162,7 +170,7 @@ pub(super) async fn admit(
         organisation_id,
         identity_provider_id: match arrival.shown {
             Shown::SingleSignOn(id) => Some(id),
-            Shown::Password | Shown::Passkey => None,
+            Shown::Password(_) | Shown::Passkey => None,
         },
     };
     let session = sessions::begin(&mut tx, whose, &origin, stage, now).await?;

@@ -147,3 +147,57 @@ impl Config {
         Ok(url)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ISSUER: &str = "https://id.example";
+
+    fn judged(name: &str, value: impl Into<serde_json::Value>) -> Result<Config, DiscoveryError> {
+        let mut said = json!({
+            "issuer": ISSUER,
+            "authorization_endpoint": "https://id.example/authorize",
+            "token_endpoint": "https://id.example/token",
+            "jwks_uri": "https://id.example/keys",
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+        });
+        said[name] = value.into();
+        let fetched = Fetched {
+            status: http::StatusCode::OK,
+            headers: http::HeaderMap::new(),
+            body: said.to_string().into(),
+            address: "192.0.2.1:443".parse().unwrap(),
+        };
+        judge(ISSUER, ISSUER, &fetched)
+    }
+
+    #[test]
+    fn a_provider_on_https_names_no_address_without_it() {
+        for name in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
+            assert!(judged(name, "https://other.example/x").is_ok(), "{name}");
+            let refused = judged(name, "http://id.example/x");
+            assert!(matches!(refused, Err(DiscoveryError::Insecure)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_provider_that_says_in_each_answer_whose_it_is_has_to_say_it() {
+        const NAME: &str = "authorization_response_iss_parameter_supported";
+        for (names_itself, issuer, expected) in [
+            (true, Some(ISSUER), true),
+            (true, None, false),
+            (true, Some("https://other.example"), false),
+            (false, Some(ISSUER), true),
+            (false, None, true),
+            (false, Some("https://other.example"), false),
+        ] {
+            let config = judged(NAME, names_itself).unwrap();
+            assert_eq!(config.may_have_answered(issuer), expected, "{names_itself} {issuer:?}");
+        }
+    }
+}

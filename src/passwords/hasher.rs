@@ -1,5 +1,5 @@
-//! Argon2id (RFC 9106), in memory that is kept: to get 19 MiB from the kernel and give them back for each password costs
-//! as much as a third of the hash, and whoever else runs in this process waits for it.
+//! Argon2id (RFC 9106), in memory that is kept: to get 19 MiB from the kernel and give them back for each password is work
+//! that the kernel does not interrupt for a device.
 use argon2::{
     Algorithm, Argon2, Block, Params,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},

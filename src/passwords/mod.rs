@@ -129,7 +129,7 @@ enum Work {
     Verify(String, Option<String>, oneshot::Sender<bool>),
 }
 
-/// Threads that hash. They run at the lowest priority, so that no device waits for somebody's password.
+/// Threads that hash. They give way to everything else, so that devices wait as little as can be for somebody's password.
 pub struct Passwords {
     queue: mpsc::SyncSender<Work>,
 }

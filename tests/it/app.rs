@@ -345,6 +345,20 @@ impl Msp {
     }
 }
 
+/// Until so many statements of this test's database wait for a lock.
+pub async fn waiting(pool: &PgPool, count: i64) {
+    eventually(|| async {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        waiting >= count
+    })
+    .await;
+}
+
 /// Waits until `condition` holds; fails after ten seconds.
 pub async fn eventually<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
     for _ in 0..1_000 {

@@ -29,6 +29,7 @@ mod import_page;
 mod imports;
 mod invitations;
 mod key_rotation;
+mod lifetimes;
 mod mails;
 mod members;
 mod openapi;

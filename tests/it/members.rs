@@ -1,5 +1,6 @@
 //! Who is a member, with what role, and who may change that: by the pages and by the API.
 use serde_json::{Value, json};
+use signpost::accounts::{Operator, people};
 use sqlx::PgPool;
 
 use super::{
@@ -182,6 +183,16 @@ async fn an_admin_and_a_token_make_change_and_remove_no_owner(pool: PgPool) {
             .text
             .contains("value=\"owner\"")
     );
+
+    let path = "/settings/invitations";
+    let invited = [("email", "second@msp.example"), ("role", "owner"), ("client_id", "")];
+    assert_eq!(post(&acme.owner, path, &invited).await.status, 303);
+    let open = acme.program.get("/invitations").await.json();
+    let id = open["data"][0]["id"].as_str().unwrap();
+    for what in ["resend", "delete"] {
+        let answer = post(&acme.admin, &format!("{path}/{id}/{what}"), &[]).await;
+        assert_eq!(answer.status, 403, "{what}: {}", answer.text);
+    }
 
     for (id, body) in [(&owner, json!({"role": "viewer"})), (&viewer, json!({"role": "owner"}))] {
         let answer = acme.program.patch(&format!("/members/{id}"), body).await;
@@ -391,5 +402,45 @@ async fn the_api_changes_members_strictly(pool: PgPool) {
         (&json!("member.updated"), &json!("editor"), &json!("token")),
         "{event}"
     );
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn those_who_are_told_of_what_needs_somebody_are_owners_and_admins(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let acme = Acme::new(&app).await;
+    app.owner("Other IT", "eve@other.example").await;
+    let scope = Operator::at_the_command_line().scope(acme.program.organisation_id);
+    let mut db = pool.acquire().await.unwrap();
+    let told = people::store::list_administrators(&mut db, &scope).await.unwrap();
+    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    assert_eq!(told, [acme.id(OWNER).await, acme.id("admin@msp.example").await]);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn nobody_switches_to_an_organisation_that_is_suspended(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let (ada, other) = (app.owner("Acme IT", OWNER).await, "other@msp.example");
+    let eve = app.owner("Other IT", other).await;
+    let fields = [("email", OWNER), ("role", "viewer"), ("client_id", "")];
+    post(&eve, "/settings/invitations", &fields).await;
+    let path = link(&app.mails(OWNER).await[0]);
+    assert_eq!(leads_to(&ada.submit(&path, &[]).await), "/");
+    let id_of = async |name: &'static str| -> uuid::Uuid {
+        let id = sqlx::query_scalar("select organisation_id from organisations where name = $1");
+        id.bind(name).fetch_one(&pool).await.unwrap()
+    };
+    let own = id_of("Acme IT").await.to_string();
+    let switched = post(&ada, "/settings/switch", &[("organisation_id", &own)]).await;
+    assert_eq!(leads_to(&switched), "/");
+    sqlx::query("update organisations set suspended_at = now() where name = 'Other IT'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let suspended = id_of("Other IT").await.to_string();
+    let switched = post(&ada, "/settings/switch", &[("organisation_id", &suspended)]).await;
+    assert_eq!(switched.status, 404);
+    assert_eq!(ada.get("/domains").await.status, 200, "they are not stuck there");
     app.stop().await;
 }

@@ -3,7 +3,7 @@ use signpost::accounts::{Operator, email::Email, second_factors};
 use sqlx::PgPool;
 
 use super::{
-    app::{Answer, TestApp},
+    app::{Answer, TestApp, waiting},
     binary::Machine,
     people::{PASSWORD, Person, csrf_in, hold_failures, leads_to, link},
     phone::Phone,
@@ -353,5 +353,87 @@ async fn the_program_at_the_command_line_lets_in_again_who_lost_the_phone(pool: 
     );
     assert_eq!(leads_to(&app.person().sign_in(EMAIL, PASSWORD).await), "/");
     reset(EMAIL).failed();
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn whoever_is_signed_out_everywhere_between_password_and_code_starts_again(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let (phone, _) = turn_on(&app.owner("Acme IT", EMAIL).await).await;
+    wait_for_the_next(&pool).await;
+    let thief = app.person();
+    thief.sign_in(EMAIL, PASSWORD).await;
+    let mut replaced = pool.begin().await.unwrap();
+    for statement in ["update users set password_hash = 'another'", "delete from sessions"] {
+        sqlx::query(statement).execute(&mut *replaced).await.unwrap();
+    }
+    let comes_in_between = async {
+        waiting(&pool, 1).await;
+        replaced.commit().await.unwrap();
+    };
+    let code = phone.code(0);
+    let (answer, ()) = tokio::join!(show_code(&thief, &code), comes_in_between);
+    assert_eq!(leads_to(&answer), "/sign-in?done=late");
+    let left: i64 = sqlx::query_scalar("select count(*) from sessions")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn whoever_signs_in_while_it_is_turned_on_is_asked_for_it_as_well(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let owner = app.owner("Acme IT", EMAIL).await;
+    owner.submit(PAGE, &[("do", "begin")]).await;
+    let mut turned_on = pool.begin().await.unwrap();
+    for statement in [
+        "select from users for update",
+        "update second_factors set confirmed_at = now()",
+    ] {
+        sqlx::query(statement).execute(&mut *turned_on).await.unwrap();
+    }
+    let comes_in_between = async {
+        waiting(&pool, 1).await;
+        turned_on.commit().await.unwrap();
+    };
+    let other = app.person();
+    let (answer, ()) = tokio::join!(other.sign_in(EMAIL, PASSWORD), comes_in_between);
+    assert_eq!(leads_to(&answer), "/sign-in/second-factor?next=%2F");
+    // The other way round: a sign-in that is not over yet is waited for, and then seen.
+    sqlx::query("update second_factors set confirmed_at = null")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let phone = Phone::shown(&owner.get(PAGE).await.text);
+    let mut signing_in = pool.begin().await.unwrap();
+    sqlx::query("select from users for share")
+        .execute(&mut *signing_in)
+        .await
+        .unwrap();
+    let is_over = async {
+        waiting(&pool, 1).await;
+        signing_in.commit().await.unwrap();
+    };
+    let code = phone.code(0);
+    let fields = [("do", "confirm"), ("code", code.as_str())];
+    let (on, ()) = tokio::join!(owner.submit(PAGE, &fields), is_over);
+    assert_eq!(on.status, 200, "{}", on.text);
+    // And a code that is shown while everything is about to end is not over before it.
+    wait_for_the_next(&pool).await;
+    other.sign_in(EMAIL, PASSWORD).await;
+    let mut ending = pool.begin().await.unwrap();
+    sqlx::query("select from users for update")
+        .execute(&mut *ending)
+        .await
+        .unwrap();
+    let is_over = async {
+        waiting(&pool, 1).await;
+        ending.commit().await.unwrap();
+    };
+    let code = phone.code(0);
+    let (shown, ()) = tokio::join!(show_code(&other, &code), is_over);
+    assert_eq!(leads_to(&shown), "/welcome");
     app.stop().await;
 }

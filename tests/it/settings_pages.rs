@@ -286,7 +286,7 @@ async fn the_audit_log_names_people_and_is_filtered_and_paged(pool: PgPool) {
 #[sqlx::test]
 async fn hostile_texts_are_shown_as_they_are(pool: PgPool) {
     let app = TestApp::start(pool).await;
-    let hostile = "<script>alert('x')</script> \u{202e}🦀 'or 1=1--";
+    let hostile = "<script>alert('x')</script> 🦀 'or 1=1--";
     let owner = app.owner(hostile, OWNER).await;
     let program = app.program_of(&owner).await;
     let server = json!({"vendor": "intune", "parameters": {"tenant_id": TENANT}});
@@ -318,7 +318,7 @@ async fn hostile_texts_are_shown_as_they_are(pool: PgPool) {
     }
 
     let huge = "x".repeat(60_000);
-    for name in ["", " ", "a\0b", "a\nb", &huge] {
+    for name in ["", " ", "a\0b", "a\nb", "\u{202e}TI emcA", &huge] {
         let fields = [("name", name), ("request_days", "30"), ("audit_days", "365")];
         assert_eq!(owner.submit("/settings/organisation", &fields).await.status, 422);
     }

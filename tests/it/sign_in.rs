@@ -9,7 +9,7 @@ use signpost::{
 use sqlx::PgPool;
 
 use super::{
-    app::TestApp,
+    app::{TestApp, waiting},
     people::{PASSWORD, hold_failures, leads_to, link},
 };
 
@@ -293,5 +293,95 @@ async fn a_session_ends_without_use_and_with_its_membership_and_is_stopped_by_a_
     assert_eq!(person.get("/welcome").await.status, 303);
     let refused = person.sign_in(EMAIL, PASSWORD).await;
     assert!(refused.status == 422 && refused.text.contains("no member of any organisation"));
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn of_many_guesses_at_once_each_is_judged_by_those_before(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    app.owner("Acme IT", EMAIL).await;
+    let guesser = app.person();
+    for _ in 0..6 {
+        guesser.sign_in(EMAIL, "not the password").await;
+    }
+    sqlx::query("update sign_in_failures set last_at = last_at - interval '2 hours'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let mut held = pool.begin().await.unwrap();
+    sqlx::query("select from sign_in_failures for update")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let guess = || guesser.sign_in(EMAIL, "not the password");
+    let all_have_read = async {
+        waiting(&pool, 3).await;
+        held.rollback().await.unwrap();
+    };
+    let (one, two, three, ()) = tokio::join!(guess(), guess(), guess(), all_have_read);
+    let compared = [one, two, three]
+        .iter()
+        .filter(|answer| answer.text.contains("belong together"))
+        .count();
+    assert_eq!(compared, 1, "the others have to wait");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_password_that_is_replaced_while_it_is_compared_lets_nobody_in(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    app.owner("Acme IT", EMAIL).await;
+    let (thief, mut replaced) = (app.person(), pool.begin().await.unwrap());
+    for statement in ["update users set password_hash = 'another'", "delete from sessions"] {
+        sqlx::query(statement).execute(&mut *replaced).await.unwrap();
+    }
+    let comes_in_between = async {
+        waiting(&pool, 1).await;
+        replaced.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(thief.sign_in(EMAIL, PASSWORD), comes_in_between);
+    assert_eq!(leads_to(&answer), "/sign-in?done=late");
+    let left: i64 = sqlx::query_scalar("select count(*) from sessions")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn an_address_that_is_looked_up_in_a_long_transaction_holds_up_no_sign_in(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    app.owner("Acme IT", EMAIL).await;
+    let (keyring, email) = (app.running.keyring(), Email::parse(EMAIL).unwrap());
+    let mut long = pool.begin().await.unwrap();
+    let digest = email.digest(&mut long, &keyring).await.unwrap();
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("set local lock_timeout = '1s'")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    assert!(email.digest(&mut other, &keyring).await.unwrap() == digest);
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn however_many_ask_at_once_an_address_gets_so_many_mails_and_no_more(pool: PgPool) {
+    let app = TestApp::start(pool).await;
+    app.owner("Acme IT", EMAIL).await;
+    let before = app.mails(EMAIL).await.len();
+    let person = app.person();
+    let forgotten = (0..8).map(|_| person.submit("/password/forgotten", &[("email", EMAIL)]));
+    futures_util::future::join_all(forgotten).await;
+    assert_eq!(app.mails(EMAIL).await.len() - before, 3);
+    let fields = [
+        ("organisation", "Spam"),
+        ("name", "Eve"),
+        ("email", "victim@other.example"),
+        ("password", PASSWORD),
+    ];
+    let signed_up = (0..8).map(|_| person.submit("/sign-up", &fields));
+    futures_util::future::join_all(signed_up).await;
+    assert_eq!(app.mails("victim@other.example").await.len(), 5);
     app.stop().await;
 }

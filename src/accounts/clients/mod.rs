@@ -96,6 +96,7 @@ pub async fn delete(db: &mut PgConnection, scope: &Scope, client: &Client) -> Re
         return Err(ClientError::LimitedToOneClient);
     }
     let limited = members::store::list_ids(db, scope, Some(client.id)).await?;
+    people::store::lock(db, Operator::signing_in(), &limited).await?;
     store::delete(db, scope, client.id).await?;
     people::forget_without_membership(db, Operator::signing_in(), &limited).await?;
     record(db, scope, "client.deleted", client).await

@@ -63,6 +63,7 @@ pub async fn begin(
     if known.as_ref().is_some_and(|known| known.user_id == member.user_id) {
         return Err(EmailChangeError::Same);
     }
+    people::store::lock(db, Operator::signing_in(), &[member.user_id]).await?;
     if store::count(db, member, now - TimeDelta::days(1)).await? >= MAX_IN_A_DAY {
         return Err(EmailChangeError::TooMany);
     }

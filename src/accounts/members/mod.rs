@@ -185,6 +185,9 @@ pub async fn leave(db: &mut PgConnection, member: &Member) -> Result<(), MemberE
     store::lock(db, &scope).await?;
     let now = store::find_standing(db, &scope, member.user_id).await?;
     let now = now.ok_or(MemberError::NotFound)?;
+    if now.role == Role::Owner && member.identity_provider_id.is_some() {
+        return Err(MemberError::OwnersOnly);
+    }
     // Everybody may take from themselves.
     judge(Role::Owner, now.role, None, store::count_owners(db, &scope).await?)?;
     take_out(db, &scope, member.user_id, ("member.left", now)).await
@@ -196,6 +199,7 @@ async fn take_out(
     user_id: Uuid,
     (action, standing): (&'static str, Standing),
 ) -> Result<(), MemberError> {
+    people::store::lock(db, Operator::signing_in(), &[user_id]).await?;
     store::delete(db, scope, user_id).await?;
     record(db, scope, action, user_id, standing.details()).await?;
     people::forget_without_membership(db, Operator::signing_in(), &[user_id]).await?;
@@ -210,7 +214,11 @@ pub(super) async fn authority(db: &mut PgConnection, scope: &Scope) -> Result<Ro
     match scope.by() {
         By::Member { id } => {
             let standing = store::find_standing(db, scope, *id).await?;
-            standing.map(Standing::role).ok_or(MemberError::AdminsOnly)
+            let role = standing.map(Standing::role).ok_or(MemberError::AdminsOnly)?;
+            Ok(match scope.is_providers_word() {
+                true => role.on_a_providers_word(),
+                false => role,
+            })
         }
         // An admin can make one, so it may no more than an admin.
         By::Token { .. } => Ok(Role::Admin),

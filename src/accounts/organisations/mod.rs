@@ -15,7 +15,7 @@ use super::{
     role::Role,
     token::{self, NewToken, TokenText},
 };
-use crate::{audit, sealed::Keyring};
+use crate::{audit, input::Name, sealed::Keyring};
 
 #[derive(Debug)]
 pub struct Organisation {
@@ -105,13 +105,10 @@ pub async fn found(
     founding: Founding<'_>,
     operator: Operator,
 ) -> Result<(Uuid, Uuid), OrganisationError> {
-    let name = founding.organisation.trim();
-    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
-        return Err(OrganisationError::NotAName);
-    }
+    let name = Name::parse(founding.organisation).map_err(|_| OrganisationError::NotAName)?;
     let organisation_id = Uuid::now_v7();
     let digest_key = keyring.seal(&digest_key_context(organisation_id), &crate::sealed::random::<32>());
-    store::insert(db, operator, organisation_id, name, &digest_key).await?;
+    store::insert(db, operator, organisation_id, name.as_str(), &digest_key).await?;
     let new = NewPerson {
         email: founding.email,
         name: founding.name,
@@ -122,7 +119,7 @@ pub async fn found(
     let subject = audit::Subject {
         kind: "organisation",
         id: organisation_id,
-        name: name.to_owned(),
+        name: name.into_string(),
     };
     let event = audit::Event {
         action: "organisation.created",

@@ -153,6 +153,7 @@ pub async fn delete(db: &mut PgConnection, scope: &Scope, typed: &str) -> Result
         return Err(DeletionError::OtherName);
     }
     let user_ids = members::store::list_ids(db, scope, None).await?;
+    people::store::lock(db, Operator::signing_in(), &user_ids).await?;
     store::delete(db, scope).await?;
     people::forget_without_membership(db, Operator::signing_in(), &user_ids).await?;
     let event = event("organisation.deleted", scope, (settings.name.as_str(), json!({})));

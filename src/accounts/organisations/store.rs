@@ -118,6 +118,11 @@ pub async fn find_or_insert_secret_as(
     first: &[u8],
 ) -> Result<Vec<u8>, OrganisationError> {
     let context = secret_context(name);
+    // Read first: to write is to lock the one row that every sign-in needs, to the end of somebody's transaction.
+    let known = sqlx::query_scalar!("select sealed from secrets where name = $1", name);
+    if let Some(sealed) = known.fetch_optional(&mut *db).await? {
+        return Ok(keyring.open(&context, &sealed)?);
+    }
     let fresh = keyring.seal(&context, first);
     let sealed = sqlx::query_scalar!(
         "insert into secrets (name, sealed) values ($1, $2)

@@ -33,6 +33,8 @@ pub async fn make(
     let Some(known) = people::store::find_credentials(db, Operator::signing_in(), &digest).await? else {
         return Ok(None);
     };
+    // Of many that ask at once each is counted.
+    people::store::lock(db, Operator::signing_in(), &[known.user_id]).await?;
     if store::count(db, known.user_id, now - TimeDelta::hours(1)).await? >= MAX_IN_AN_HOUR {
         return Ok(None);
     }

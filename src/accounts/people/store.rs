@@ -96,6 +96,19 @@ pub async fn update_password(
     Ok(())
 }
 
+/// Until the end of the transaction, nobody changes how this person signs in; others may sign in meanwhile.
+pub async fn hold(db: &mut PgConnection, _: Operator, user_id: Uuid) -> Result<Option<Credentials>, sqlx::Error> {
+    sqlx::query_as!(
+        Credentials,
+        "select user_id, password_hash from users where user_id = $1 for share",
+        user_id
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// For whoever changes that, or deletes a membership of theirs: before it, as a sign-in has them in this order too and
+/// two must not wait for each other.
 pub async fn lock(db: &mut PgConnection, _: Operator, user_ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "select from users where user_id = any($1) order by user_id for update",

@@ -74,6 +74,8 @@ pub async fn begin(
 ) -> Result<Answer, RegistrationError> {
     let digest = new.email.digest(db, keyring).await?;
     let is_known = people::store::find_credentials(db, Operator::signing_in(), &digest).await?;
+    // Of many that sign up at once each is counted.
+    store::lock(db, &digest).await?;
     if store::count(db, &digest, now - TimeDelta::days(1)).await? >= MAX_OF_ONE_ADDRESS {
         return Ok(Answer::Silent);
     }

@@ -30,6 +30,17 @@ pub async fn insert(db: &mut PgConnection, new: &Registration) -> Result<(), sql
     Ok(())
 }
 
+/// Until the end of the transaction, nobody else signs up with the address. There is no row to lock before the first.
+pub async fn lock(db: &mut PgConnection, email_digest: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select from pg_advisory_xact_lock(hashtextextended('registrations' || encode($1, 'hex'), 0))",
+        email_digest
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Of one address since then.
 pub async fn count(db: &mut PgConnection, email_digest: &[u8], since: DateTime<Utc>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(

@@ -108,6 +108,8 @@ pub async fn confirm(
     code: &Code,
     now: DateTime<Utc>,
 ) -> Result<Vec<RecoveryCode>, SecondFactorError> {
+    // Whoever signs in at this moment is asked for it as well, or is seen when the others are signed out.
+    people::store::lock(db, Operator::signing_in(), &[member.user_id]).await?;
     let found = store::find(db, member).await?.ok_or(SecondFactorError::IsOff)?;
     if found.confirmed_at.is_some() {
         return Err(SecondFactorError::IsOn);

@@ -78,7 +78,10 @@ pub async fn find(
             organisation_id: row.organisation_id,
             organisation_name: row.name,
             // The database takes no other.
-            role: Role::parse(&row.role).unwrap_or(Role::Viewer),
+            role: match (Role::parse(&row.role).unwrap_or(Role::Viewer), row.identity_provider_id) {
+                (role, Some(_)) => role.on_a_providers_word(),
+                (role, None) => role,
+            },
             client_id: row.client_id,
             // An organisation's provider speaks for that organisation, and for nothing else that is the person's.
             memberships: match row.identity_provider_id {
@@ -177,11 +180,14 @@ pub async fn set_secret(
     Ok(())
 }
 
+/// One of a person's own; on a provider's word of its organisation.
 pub async fn delete(db: &mut PgConnection, member: &Member, session_id: Uuid) -> Result<bool, sqlx::Error> {
     let deleted = sqlx::query!(
-        "delete from sessions where user_id = $1 and session_id = $2",
+        "delete from sessions
+          where user_id = $1 and session_id = $2 and ($3::uuid is null or organisation_id = $3)",
         member.user_id,
-        session_id
+        session_id,
+        member.identity_provider_id.map(|_| member.organisation_id),
     )
     .execute(db)
     .await?;

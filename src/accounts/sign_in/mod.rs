@@ -14,6 +14,8 @@ use crate::{
 
 /// Failures that cost nothing: people mistype.
 const FREE: i32 = 5;
+/// More are not told apart.
+const MOST: i32 = 1_000_000;
 const LONGEST: TimeDelta = TimeDelta::minutes(15);
 /// Without another failure all is forgotten.
 pub const FORGOTTEN: TimeDelta = TimeDelta::hours(24);
@@ -41,6 +43,21 @@ pub fn next_attempt(failures: i32, last_at: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
+/// Somebody whose password was right when it was compared. Has no `Debug`.
+pub struct Right {
+    pub user_id: Uuid,
+    password_hash: String,
+}
+
+impl Right {
+    /// Whether it still is the person's password, and stays so to the end of the transaction. Whoever sets another one
+    /// meanwhile ends every session, and must not miss one that is just beginning.
+    pub async fn still_holds(&self, db: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let held = people::store::hold(db, Operator::signing_in(), self.user_id).await?;
+        Ok(held.and_then(|held| held.password_hash).as_ref() == Some(&self.password_hash))
+    }
+}
+
 /// Who has this address and this password. No transaction is open while the password is compared.
 pub async fn with_password(
     pool: &PgPool,
@@ -48,7 +65,7 @@ pub async fn with_password(
     passwords: &Passwords,
     (email, password): (&Email, String),
     now: DateTime<Utc>,
-) -> Result<Uuid, SignInError> {
+) -> Result<Right, SignInError> {
     let mut db = pool.acquire().await?;
     let digest = email.digest(&mut db, keyring).await?;
     let known = people::store::find_credentials(&mut db, Operator::signing_in(), &digest).await?;
@@ -64,25 +81,36 @@ pub async fn with_password(
             return Err(busy.into());
         }
     };
-    let Some(known) = known.filter(|_| is_right) else {
-        return Err(SignInError::Wrong);
-    };
+    let right = known.filter(|_| is_right).and_then(|known| {
+        Some(Right {
+            user_id: known.user_id,
+            password_hash: known.password_hash?,
+        })
+    });
+    let right = right.ok_or(SignInError::Wrong)?;
     store::delete(&mut *pool.acquire().await?, &digest).await?;
-    Ok(known.user_id)
+    Ok(right)
 }
 
-/// Counts an attempt for whatever `key` is the digest of, or refuses it.
+/// Counts an attempt for whatever `key` is the digest of, or refuses it. Of many at once each is judged by those before.
 pub(super) async fn take_attempt(db: &mut PgConnection, key: &[u8], now: DateTime<Utc>) -> Result<(), SignInError> {
-    if let Some(failures) = store::find(db, key).await?
-        && now - failures.last_at < FORGOTTEN
-    {
-        let until = next_attempt(failures.failures, failures.last_at);
-        if until > now {
-            return Err(SignInError::TooMany(until - now));
+    loop {
+        let seen = store::find(db, key).await?;
+        let counting = seen.as_ref().filter(|seen| now - seen.last_at < FORGOTTEN);
+        let failures = match counting {
+            None => 1,
+            Some(seen) => {
+                let until = next_attempt(seen.failures, seen.last_at);
+                if seen.failures > FREE && until > now {
+                    return Err(SignInError::TooMany(until - now));
+                }
+                seen.failures.min(MOST) + 1
+            }
+        };
+        if store::count(db, key, seen.as_ref(), failures, now).await? {
+            return Ok(());
         }
     }
-    store::count(db, key, now, now - FORGOTTEN).await?;
-    Ok(())
 }
 
 #[cfg(test)]

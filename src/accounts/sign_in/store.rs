@@ -17,24 +17,25 @@ pub async fn find(db: &mut PgConnection, email_digest: &[u8]) -> Result<Option<F
     .await
 }
 
-/// One more; those before `forgotten` don't count.
+/// Counts so many, if what was `seen` is still so. `false`: somebody else was counted meanwhile.
 pub async fn count(
     db: &mut PgConnection,
     email_digest: &[u8],
+    seen: Option<&Failures>,
+    failures: i32,
     now: DateTime<Utc>,
-    forgotten: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into sign_in_failures as f (email_digest, failures, last_at) values ($1, 1, $2)
-             on conflict (email_digest) do update
-            set failures = case when f.last_at <= $3 then 1 else least(f.failures, 1000000) + 1 end, last_at = $2",
+) -> Result<bool, sqlx::Error> {
+    let counted = sqlx::query!(
+        "insert into sign_in_failures as f (email_digest, failures, last_at) values ($1, $2, $3)
+             on conflict (email_digest) do update set failures = $2, last_at = $3
+          where f.failures = $4 and f.last_at = $5",
         email_digest,
+        failures,
         now,
-        forgotten
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+        seen.map(|seen| seen.failures),
+        seen.map(|seen| seen.last_at),
+    );
+    Ok(counted.execute(db).await?.rows_affected() == 1)
 }
 
 /// One less: it was counted, and then not compared.

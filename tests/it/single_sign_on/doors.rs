@@ -162,6 +162,13 @@ async fn an_attempt_is_for_one_browser_one_provider_and_ten_minutes(pool: PgPool
     is_refused(&two.get(&back(&of_two, &code)).await, "can be believed");
 
     let late = rig.send(&one, "ada@acme.example").await;
+    let minutes: Vec<i64> = sqlx::query_scalar(
+        "select distinct (extract(epoch from expires_at - created_at) / 60)::bigint from single_sign_on_attempts",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(minutes, [10]);
     let code = rig.provider.consent(&late, json!({}));
     sqlx::query("update single_sign_on_attempts set expires_at = now() - interval '1 second'")
         .execute(&pool)

@@ -3,7 +3,10 @@ use serde_json::json;
 use signpost::accounts::{Operator, email::Email, operators};
 use sqlx::PgPool;
 
-use super::rig::{Rig, START, is_refused};
+use super::{
+    provider::{CLIENT, SECRET},
+    rig::{PAGE, Rig, START, is_refused},
+};
 use crate::{
     people::{PASSWORD, leads_to, link},
     second_factor::turn_on,
@@ -161,6 +164,18 @@ async fn an_account_elsewhere_is_nobodys_but_its_owners(pool: PgPool) {
         .await;
     assert_eq!(leads_to(&ended), "/settings/security?done=sessions");
     assert_eq!(elsewhere.get("/domains").await.status, 200);
+    let session: uuid::Uuid = sqlx::query_scalar(
+        "select session_id from sessions join organisations using (organisation_id)
+          where name = 'Ada''s own' order by session_id desc limit 1",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    let path = "/settings/security/sessions";
+    person
+        .submit_to("/settings/security", path, &[("end", &session.to_string())])
+        .await;
+    assert_eq!(elsewhere.get("/domains").await.status, 200);
     // What lets her in elsewhere is behind her password.
     let refused = person
         .submit(
@@ -236,5 +251,114 @@ async fn a_second_factor_is_asked_for_here_as_well(pool: PgPool) {
     assert_eq!(leads_to(&person.get("/domains").await), "/sign-in?next=%2Fdomains");
     assert_eq!(ada.get("/domains").await.status, 200);
     assert_eq!(rig.app.person().submit(START, &[("email", ADA)]).await.status, 422);
+    rig.app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_providers_word_makes_no_owner(pool: PgPool) {
+    let rig = Rig::start(pool).await;
+    let admin = rig.app.colleague(&rig.owner, ADA, "admin", "").await;
+    let ids = rig.msp.get("/members").await.json();
+    let id = |email: &str| {
+        let mut members = ids["data"].as_array().unwrap().iter();
+        let member = members.find(|member| member["email"] == email).unwrap();
+        member["id"].as_str().unwrap().to_owned()
+    };
+    // An admin may name the provider, and this one says that the admin is the owner.
+    let (posing, answer) = rig
+        .arrive(json!({"sub": "the owner", "email": "owner@acme.example"}))
+        .await;
+    assert_eq!(leads_to(&answer), "/welcome");
+    let own = format!("/settings/members/{}", id(ADA));
+    let before = members(&rig).await;
+    for (path, fields) in [
+        (own.as_str(), &[("role", "owner"), ("client_id", "")][..]),
+        (&format!("/settings/members/{}/remove", id("owner@acme.example")), &[]),
+        (
+            "/settings/invitations",
+            &[("email", "x@acme.example"), ("role", "owner"), ("client_id", "")],
+        ),
+        ("/settings/organisation/delete", &[("confirm", "Acme IT")]),
+        ("/settings/leave", &[]),
+    ] {
+        let refused = posing.submit_to("/settings", path, fields).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text);
+    }
+    assert_eq!(members(&rig).await, before);
+    let settings = posing.get("/settings").await.text;
+    assert!(settings.contains("an owner signs in with a password"), "{settings}");
+    assert_eq!(posing.get("/settings/members").await.status, 200, "as an admin");
+    // The owner's own password does.
+    let shown = posing
+        .submit(
+            "/settings/security/email",
+            &[("email", "owner@new.example"), ("present_password", PASSWORD)],
+        )
+        .await;
+    assert_eq!(shown.status, 303, "{}", shown.text);
+    let raised = posing
+        .submit_to("/settings", &own, &[("role", "owner"), ("client_id", "")])
+        .await;
+    assert_eq!(leads_to(&raised), "/settings/members?done=changed");
+    drop(admin);
+    rig.app.stop().await;
+}
+
+#[sqlx::test]
+async fn nobody_new_joins_an_organisation_that_is_full_with_those_who_are_invited(pool: PgPool) {
+    let rig = Rig::start(pool.clone()).await;
+    rig.save("viewer").await;
+    let invited = json!({"email": "grace@acme.example", "role": "viewer"});
+    assert_eq!(rig.msp.post("/invitations", invited).await.status, 201);
+    // With the owner and the one who is invited they are 500.
+    sqlx::query(
+        "with made as (
+            insert into users (user_id, email_sealed, email_digest)
+            select gen_random_uuid(), '', decode(md5(n::text), 'hex') from generate_series(1, 498) n
+         returning user_id)
+         insert into memberships (organisation_id, user_id, role)
+         select organisation_id, made.user_id, 'viewer' from organisations, made",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    is_refused(&rig.arrive(json!({})).await.1, "as many members as it may have");
+    sqlx::query("delete from invitations").execute(&pool).await.unwrap();
+    assert_eq!(leads_to(&rig.arrive(json!({})).await.1), "/welcome");
+    rig.app.stop().await;
+}
+
+#[sqlx::test]
+async fn an_address_counts_no_more_once_the_proof_of_its_own_domain_is_gone(pool: PgPool) {
+    let rig = Rig::start(pool.clone()).await;
+    rig.msp.register("second.example").await;
+    rig.app.take_word("second.example").await;
+    let fields = [
+        ("issuer", rig.provider.issuer.as_str()),
+        ("client_id", CLIENT),
+        ("client_secret", SECRET),
+        ("mail_domains", "acme.example second.example"),
+        ("new_member_role", "viewer"),
+    ];
+    let saved = rig.owner.submit(PAGE, &fields).await;
+    assert_eq!(leads_to(&saved), "/settings/single-sign-on?done=saved");
+    let eve = json!({"sub": "eve", "email": "eve@second.example"});
+    sqlx::query(
+        "update domains set ownership_verified_at = null, ownership_proof = null where hostname = 'second.example'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    // They came by the other domain, which is proved.
+    assert_eq!(rig.arrive(eve).await.1.status, 422);
+    assert_eq!(members(&rig).await.len(), 1);
+    assert_eq!(leads_to(&rig.arrive(json!({})).await.1), "/welcome");
+
+    sqlx::query("update organisations set suspended_at = now()")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let refused = rig.app.person().submit(START, &[("email", ADA)]).await;
+    assert!(refused.status == 422 && refused.text.contains("No single sign-on is set up"));
     rig.app.stop().await;
 }
