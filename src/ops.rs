@@ -15,7 +15,7 @@ use crate::{
         standing::Board,
     },
     discovery::handler::Discovery,
-    request_log::{shipper::Shipper, spool::Spool},
+    request_log::{lane::Lanes, shipper::Shipper, spool::Spool},
     rotation,
     telemetry::{Gauges, catch_up},
     webhooks::courier::Backlog,
@@ -33,6 +33,7 @@ pub struct Ops {
     pub resolver: Arc<Resolver>,
     pub served: Arc<Served>,
     pub spool: Arc<Spool>,
+    pub lanes: Arc<Lanes>,
     pub shipper: Arc<Shipper>,
     pub board: Arc<Board>,
     pub webhooks: Arc<Backlog>,
@@ -77,7 +78,8 @@ impl Ops {
     fn look(&self) {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.gauges.unshipped_bytes.set(gauge(self.shipper.unshipped()));
-        catch_up(&self.gauges.dropped, self.spool.dropped());
+        catch_up(&self.gauges.dropped, self.lanes.dropped());
+        catch_up(&self.gauges.damaged, self.shipper.damaged());
         catch_up(&self.gauges.shipped, self.shipper.shipped());
         self.gauges.spool_bytes.set(gauge(self.spool.bytes()));
         self.gauges

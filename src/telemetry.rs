@@ -53,6 +53,7 @@ fn is_discreet(metadata: &Metadata<'_>) -> bool {
 pub struct Gauges {
     pub unshipped_bytes: IntGauge,
     pub dropped: IntCounter,
+    pub damaged: IntCounter,
     pub shipped: IntCounter,
     pub spool_bytes: IntGauge,
     pub directory_entries: IntGauge,
@@ -92,7 +93,11 @@ impl Gauges {
             )?,
             dropped: counter(
                 "signpost_request_log_dropped_total",
-                "Requests that were answered and not logged, for lack of room.",
+                "Requests that were answered and not logged, for the disk refused them or had no room.",
+            )?,
+            damaged: counter(
+                "signpost_request_log_damaged_total",
+                "Places in the files of the request log where something stood that is lost.",
             )?,
             shipped: counter(
                 "signpost_request_log_shipped_total",

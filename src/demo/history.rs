@@ -14,8 +14,8 @@ use crate::{
         policy::{Action, Family, Rule},
     },
     request_log::{
+        batch::Batch,
         record::{Network, Owner, Row},
-        shipper::Batch,
     },
 };
 

@@ -8,32 +8,31 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::spool::Spool;
+use super::{shipper::Shipper, spool::Spool};
 
 /// A loss of power costs what was answered in so long.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Until `cancel`. A disk that refuses does not end it.
-pub async fn run(spool: Arc<Spool>, cancel: CancellationToken) {
+pub async fn run(spool: Arc<Spool>, shipper: Arc<Shipper>, cancel: CancellationToken) {
     let mut is_failing = false;
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(PAUSE) => {}
         }
-        let kept = spool.clone();
-        let done = tokio::task::spawn_blocking(move || keep(&kept)).await;
+        let (spool, shipper) = (spool.clone(), shipper.clone());
+        let done = tokio::task::spawn_blocking(move || keep(&spool, &shipper)).await;
         let done = done.unwrap_or_else(|died| Err(io::Error::other(died)));
         if let Err(error) = &done
             && !is_failing
         {
-            tracing::warn!(%error, "the request log can't be handed to the disk: a loss of power would cost more than a second of it");
+            tracing::warn!(%error, "the request log's files can't be synced or deleted: a loss of power would cost more than a second of it");
         }
         is_failing = done.is_err();
     }
 }
 
-fn keep(spool: &Spool) -> io::Result<()> {
-    spool.sync()?;
-    spool.forget_shipped(Instant::now())
+fn keep(spool: &Spool, shipper: &Shipper) -> io::Result<()> {
+    spool.sync().and(shipper.forget_shipped(Instant::now()))
 }

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::{
     Filter, Group, Request, SummaryRow,
+    batch::{CountKey, time},
+    positions::Positions,
     record::{Label, Row},
-    shipper::{CountKey, time},
-    spool::Positions,
     totals,
 };
 use crate::{accounts::Scope, outbox::event::Subject};
@@ -40,15 +40,17 @@ pub async fn list_positions(db: &mut PgConnection, spool_id: Uuid) -> Result<Pos
     )
     .fetch_all(db)
     .await?;
-    let floor = rows
-        .iter()
-        .find(|row| row.is_floor)
-        .map_or(0, |row| unsigned(row.segment));
-    let segments = rows.iter().map(|row| (unsigned(row.segment), unsigned(row.position)));
-    Ok(Positions {
-        floor,
-        segments: segments.collect(),
-    })
+    let mut positions = Positions::default();
+    for row in rows {
+        let (segment, position) = (unsigned(row.segment), unsigned(row.position));
+        if row.is_floor {
+            positions.floor = segment;
+        }
+        // The floor's own position is from a time when it was the only one.
+        let known = positions.segments.entry(segment).or_default();
+        *known = position.max(*known);
+    }
+    Ok(positions)
 }
 
 /// `oldest`: segments before it are no more, and how far they were shipped is forgotten.

@@ -1,6 +1,6 @@
 //! One file of the spool, made once and written from the front by one worker.
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
@@ -9,13 +9,12 @@ use std::{
 
 use rustix::{
     fs::{FallocateFlags, fallocate},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
 /// Of a file. Taken from the disk at once: whether there is room is known before anything is written.
 pub const SIZE: u64 = 4 * 1024 * 1024;
 
-#[derive(Debug)]
 pub struct Segment {
     file: File,
     written: AtomicU64,
@@ -24,29 +23,23 @@ pub struct Segment {
 
 impl Segment {
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
-        let made = match fallocate(&file, FallocateFlags::empty(), 0, SIZE) {
+        let file = File::options().create_new(true).write(true).mode(0o600).open(path)?;
+        match retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, SIZE)) {
             // A file system that can't is one on which room is found as it is needed.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-            other => other.map_err(io::Error::from),
-        };
-        if let Err(error) = made {
-            std::fs::remove_file(path)?;
-            return Err(error);
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Self {
+                file,
+                written: AtomicU64::new(0),
+                synced: AtomicU64::new(0),
+            }),
+            Err(error) => {
+                fs::remove_file(path)?;
+                Err(error.into())
+            }
         }
-        Ok(Self {
-            file,
-            written: AtomicU64::new(0),
-            synced: AtomicU64::new(0),
-        })
     }
 
-    pub fn has_room_for(&self, frame: &[u8]) -> bool {
-        self.written() + frame.len() as u64 <= SIZE
-    }
-
-    /// Hands a frame to the operating system: it outlives this process from here on. For the one worker whose it is.
-    /// After an error nothing of it counts, and what comes next takes its place.
+    /// Hands a frame to the operating system: it outlives this process from here on. For the one worker whose it is,
+    /// and not again after an error.
     pub fn append(&self, frame: &[u8]) -> io::Result<()> {
         let at = self.written.load(Ordering::Relaxed);
         self.file.write_all_at(frame, at)?;
@@ -54,22 +47,21 @@ impl Segment {
         Ok(())
     }
 
-    /// How far it is written.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Hands it to the disk: it outlives a loss of power from here on.
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Relaxed)
+    }
+
+    /// Hands it to the disk: what is written outlives a loss of power from here on.
     pub fn sync(&self) -> io::Result<()> {
         let written = self.written();
-        if self.synced.load(Ordering::Relaxed) < written {
+        if self.synced() < written {
             self.file.sync_data()?;
             self.synced.store(written, Ordering::Relaxed);
         }
         Ok(())
-    }
-
-    pub fn is_synced(&self) -> bool {
-        self.synced.load(Ordering::Relaxed) == self.written()
     }
 }
