@@ -21,6 +21,43 @@ pub fn write(to: &mut impl Write, value: &impl Serialize) -> io::Result<u64> {
     Ok(HEADER as u64 + u64::from(length))
 }
 
+/// Writes one frame to the front of `room`. Returns its length; `None` if it does not fit.
+pub fn encode(room: &mut [u8], value: &impl Serialize) -> Option<usize> {
+    let (header, rest) = room.split_at_mut_checked(HEADER)?;
+    let payload = postcard::to_slice(value, rest).ok()?;
+    let (length, checksum) = header.split_at_mut(4);
+    length.copy_from_slice(&u32::try_from(payload.len()).ok()?.to_le_bytes());
+    checksum.copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+    Some(HEADER + payload.len())
+}
+
+/// What stands at the front of some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front<'a> {
+    /// A frame, and its length with the header.
+    Whole(&'a [u8], usize),
+    /// A payload of another checksum. If the header is right, the next frame stands behind this many bytes.
+    Damaged(usize),
+    /// No frame, or the begin of one.
+    Nothing,
+}
+
+/// Looks at the front of `bytes`, whatever they are.
+#[must_use]
+pub fn front(bytes: &[u8]) -> Front<'_> {
+    let Some((header, rest)) = bytes.split_at_checked(HEADER) else {
+        return Front::Nothing;
+    };
+    let (length, checksum) = header.split_at(4);
+    let length = number(length) as usize;
+    match rest.get(..length) {
+        // No payload is empty: zeros are room that nobody has written to.
+        None | Some([]) => Front::Nothing,
+        Some(payload) if crc32fast::hash(payload) == number(checksum) => Front::Whole(payload, HEADER + length),
+        Some(_) => Front::Damaged(HEADER + length),
+    }
+}
+
 /// Reads one frame. `None` at the end, and where a frame is torn or damaged.
 pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     let mut header = [0; HEADER];
@@ -29,7 +66,8 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> 
     }
     let (length, checksum) = header.split_at(4);
     let (length, checksum) = (number(length), number(checksum));
-    if length > MAX {
+    // No payload is empty: zeros are room that nobody has written to.
+    if length == 0 || length > MAX {
         return Ok(None);
     }
     let mut payload = vec![0; length as usize];

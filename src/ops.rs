@@ -15,7 +15,7 @@ use crate::{
         standing::Board,
     },
     discovery::handler::Discovery,
-    request_log::{shipper::Shipper, spool::Spool},
+    request_log::{lane::Lanes, shipper::Shipper, spool::Spool},
     rotation,
     telemetry::{Gauges, catch_up},
     webhooks::courier::Backlog,
@@ -33,6 +33,7 @@ pub struct Ops {
     pub resolver: Arc<Resolver>,
     pub served: Arc<Served>,
     pub spool: Arc<Spool>,
+    pub lanes: Arc<Lanes>,
     pub shipper: Arc<Shipper>,
     pub board: Arc<Board>,
     pub webhooks: Arc<Backlog>,
@@ -76,9 +77,9 @@ async fn metrics(ops: web::Data<Ops>) -> HttpResponse {
 impl Ops {
     fn look(&self) {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let queue = &self.discovery.queue;
-        self.gauges.queue_depth.set(gauge(queue.depth() as u64));
-        catch_up(&self.gauges.dropped, queue.dropped() + self.spool.dropped());
+        self.gauges.unshipped_bytes.set(gauge(self.shipper.unshipped()));
+        catch_up(&self.gauges.dropped, self.lanes.dropped());
+        catch_up(&self.gauges.damaged, self.shipper.damaged());
         catch_up(&self.gauges.shipped, self.shipper.shipped());
         self.gauges.spool_bytes.set(gauge(self.spool.bytes()));
         self.gauges

@@ -51,8 +51,9 @@ fn is_discreet(metadata: &Metadata<'_>) -> bool {
 
 /// The gauges that are read when somebody looks.
 pub struct Gauges {
-    pub queue_depth: IntGauge,
+    pub unshipped_bytes: IntGauge,
     pub dropped: IntCounter,
+    pub damaged: IntCounter,
     pub shipped: IntCounter,
     pub spool_bytes: IntGauge,
     pub directory_entries: IntGauge,
@@ -86,13 +87,17 @@ impl Gauges {
         };
         let by_state = |name: &str, help: &str| by("state", name, help);
         Ok(Self {
-            queue_depth: gauge(
-                "signpost_request_log_queue_depth",
-                "Requests in memory that are not yet on disk.",
+            unshipped_bytes: gauge(
+                "signpost_request_log_unshipped_bytes",
+                "Request log on disk that is not in the database yet.",
             )?,
             dropped: counter(
                 "signpost_request_log_dropped_total",
-                "Requests that were answered and not logged, for lack of room.",
+                "Requests that were answered and not logged, for the disk refused them or had no room.",
+            )?,
+            damaged: counter(
+                "signpost_request_log_damaged_total",
+                "Places in the files of the request log where something stood that is lost.",
             )?,
             shipped: counter(
                 "signpost_request_log_shipped_total",

@@ -3,7 +3,7 @@ import atexit, ctypes, http.client, json, os, pathlib, platform, random, re, shu
 
 # What signpost calls the numbers that are waited for or reported. (name, labels)
 CERTIFICATES = ("signpost_certificates", {"state": "valid"})
-QUEUE = ("signpost_request_log_queue_depth", {})
+QUEUE = ("signpost_request_log_unshipped_bytes", {})
 
 PATH = "/.well-known/com.apple.remotemanagement"
 QUERY = "?user-identifier=jane.appleseed%40example.com&model-family=iPhone"

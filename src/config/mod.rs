@@ -3,6 +3,7 @@
 //! Settings come from the environment, then from `signpost.toml` in the working directory, then
 //! from the defaults. A name that is not listed here is an error: a typing mistake must not be
 //! silently ignored. Nothing else in the crate reads the environment.
+mod database_url;
 mod parse;
 mod sources;
 
@@ -10,6 +11,7 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -77,6 +79,7 @@ pub const SETTINGS: &[Setting] = &[
     unset("SIGNPOST_ENTRA_URLS"),
     setting("SIGNPOST_REGISTRATION", "open"),
     unset("SIGNPOST_TRUSTED_PROXIES"),
+    setting("SIGNPOST_DRAIN_SECONDS", "1"),
     secret("SIGNPOST_SMTP_URL"),
     unset("SIGNPOST_MAIL_FROM"),
     setting("SIGNPOST_LOG", "info"),
@@ -85,7 +88,7 @@ pub const SETTINGS: &[Setting] = &[
 /// The settings in force, parsed.
 pub struct Settings {
     /// `None`: run our own Postgres in the state directory.
-    pub database: Option<PgConnectOptions>,
+    pub database: Option<Vec<PgConnectOptions>>,
     pub state_dir: PathBuf,
     pub http_addr: SocketAddr,
     pub https_addr: SocketAddr,
@@ -108,6 +111,8 @@ pub struct Settings {
     pub entra_urls: Vec<(String, Url)>,
     pub registration: Registration,
     pub trusted_proxies: Vec<IpNet>,
+    /// After SIGTERM: not ready, and still there for whom a load balancer has not told yet.
+    pub drain: Duration,
     pub smtp_url: Option<Secret>,
     pub mail_from: Option<String>,
     /// A `tracing` filter.

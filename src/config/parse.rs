@@ -1,8 +1,7 @@
 //! From texts to types, each error naming its setting.
-use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use sqlx::postgres::PgConnectOptions;
-
+use super::database_url::DatabaseUrl;
 use super::sources::readable;
 use super::{Acme, Certificates, Challenge, OwnHost, Registration, Secret, SettingError, Settings, Sources};
 
@@ -44,11 +43,20 @@ pub(super) fn settings(sources: &Sources) -> Result<Settings, SettingError> {
         entra_urls: entra_urls(sources)?,
         registration: required(sources, "SIGNPOST_REGISTRATION")?,
         trusted_proxies: list(sources, "SIGNPOST_TRUSTED_PROXIES")?,
+        drain: drain(sources)?,
         smtp_url: optional(sources, "SIGNPOST_SMTP_URL")?,
         mail_from: optional(sources, "SIGNPOST_MAIL_FROM")?,
         log: log_filter(sources)?,
         state_dir,
     })
+}
+
+fn drain(sources: &Sources) -> Result<Duration, SettingError> {
+    const NAME: &str = "SIGNPOST_DRAIN_SECONDS";
+    match required(sources, NAME)? {
+        seconds @ 0..=300 => Ok(Duration::from_secs(seconds)),
+        _ => Err(SettingError::new(NAME, "must be at most 300")),
+    }
 }
 
 fn secret_key_file(sources: &Sources, state_dir: &std::path::Path) -> Result<PathBuf, SettingError> {
@@ -166,19 +174,6 @@ fn parse<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Result<T, Set
     })
 }
 
-struct DatabaseUrl(PgConnectOptions);
-
-impl FromStr for DatabaseUrl {
-    type Err = &'static str;
-
-    /// Says nothing of the text: it may hold a password.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        let options = text.parse().ok().filter(|_| is_postgres).map(Self);
-        options.ok_or("expected postgres://user:password@host:port/database")
-    }
-}
-
 impl FromStr for Secret {
     type Err = std::convert::Infallible;
 
@@ -285,6 +280,8 @@ mod tests {
             ("SIGNPOST_ENTRA_URLS", "global"),
             ("SIGNPOST_ENTRA_URLS", "moon=https://login.example"),
             ("SIGNPOST_ENTRA_URLS", "global=mailto:login@example.com"),
+            ("SIGNPOST_DRAIN_SECONDS", "-1"),
+            ("SIGNPOST_DRAIN_SECONDS", "301"),
             ("SIGNPOST_LOG", "info,,=x="),
             ("DATABASE_URL", "mysql://root:hunter2@db/x"),
         ] {

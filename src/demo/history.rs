@@ -1,5 +1,7 @@
 //! A month of requests as they could have been: by day people are at work, on some evenings they are not. Made of the
 //! names and the hours alone, so that two demos that start at the same time have the same.
+use std::net::Ipv4Addr;
+
 use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Timelike, Utc, Weekday};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,8 +14,8 @@ use crate::{
         policy::{Action, Family, Rule},
     },
     request_log::{
-        record::{Owner, Row},
-        shipper::Batch,
+        batch::Batch,
+        record::{Network, Owner, Row},
     },
 };
 
@@ -22,7 +24,11 @@ const DAYS: i64 = 30;
 const PEOPLE: u64 = 40;
 
 /// Networks of nobody's (RFC 5737): what is made up is known by them.
-const NETWORKS: [&str; 3] = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"];
+const NETWORKS: [Network; 3] = [
+    Network::V4(Ipv4Addr::new(192, 0, 2, 0)),
+    Network::V4(Ipv4Addr::new(198, 51, 100, 0)),
+    Network::V4(Ipv4Addr::new(203, 0, 113, 0)),
+];
 
 /// What is missing of the month: all of it, or what would have come since the demo was started last. That goes to the last
 /// full hour, so that a start right after another adds nothing.
@@ -33,7 +39,13 @@ pub async fn write(
     domain: &Domain,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let last = store::find_last_request(db, scope, example.hostname, &NETWORKS.map(str::to_owned)).await?;
+    let last = store::find_last_request(
+        db,
+        scope,
+        example.hostname,
+        &NETWORKS.map(|network| network.to_string()),
+    )
+    .await?;
     let is_missing = |at: DateTime<Utc>| {
         last.is_none_or(|last| at > last && at < now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now))
     };
@@ -50,7 +62,7 @@ pub async fn write(
     batch.write(db).await
 }
 
-fn rows(example: &Example, domain: &Domain, owner: Owner, now: DateTime<Utc>) -> Vec<Row> {
+fn rows(example: &Example, domain: &Domain, owner: Owner, now: DateTime<Utc>) -> Vec<Row<'static>> {
     let Some(until) = example.asked_until(now) else {
         return Vec::new();
     };
@@ -91,7 +103,7 @@ fn share(hour: DateTime<Utc>) -> f64 {
     }
 }
 
-fn row(domain: &Domain, owner: Owner, at: DateTime<Utc>, chance: &mut Chance) -> Row {
+fn row(domain: &Domain, owner: Owner, at: DateTime<Utc>, chance: &mut Chance) -> Row<'static> {
     let (family, agent, model) = match chance.below(100) {
         0..46 => (Some(Family::IPhone), "iPhone", "iPhone"),
         46..69 => (Some(Family::IPad), "iPad", "iPad"),
@@ -119,14 +131,14 @@ fn row(domain: &Domain, owner: Owner, at: DateTime<Utc>, chance: &mut Chance) ->
     Row {
         at: at.timestamp_micros(),
         owner: Some(owner),
-        hostname: domain.hostname.clone(),
+        hostname: domain.hostname.clone().into(),
         model_family: model.into(),
         user: Some(digest(domain.id, person)),
         outcome: outcome.into(),
         status,
         server_id,
-        user_agent: Some(format!("DeviceManagementClient/1.0 ({agent})")),
-        client_network: NETWORKS[usize::try_from(person % 3).unwrap_or_default()].to_owned(),
+        user_agent: Some(format!("DeviceManagementClient/1.0 ({agent})").into()),
+        client_network: NETWORKS[usize::try_from(person % 3).unwrap_or_default()],
         tls: Some("TLSv1.3".into()),
     }
 }

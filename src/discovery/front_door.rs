@@ -17,6 +17,7 @@ use futures_util::future::Either;
 
 use super::{
     handler::{Discovery, WELL_KNOWN, not_found},
+    hit::{Log, Logs},
     request::{self, Connection, Host, HostBuffer, Tls},
     validation::Validation,
 };
@@ -25,6 +26,7 @@ use super::{
 #[derive(Clone)]
 pub struct FrontDoor {
     pub discovery: Arc<Discovery>,
+    pub logs: Arc<dyn Logs>,
     pub portal_host: Arc<str>,
     pub edge_host: Arc<str>,
     /// Where certificates come from a CA.
@@ -38,7 +40,7 @@ enum Face {
 }
 
 impl FrontDoor {
-    fn face(&self, head: &RequestHead, connection: &Connection) -> Face {
+    fn face(&self, head: &RequestHead, connection: &Connection, log: &dyn Log) -> Face {
         let mut buffer = HostBuffer::new();
         let host = match request::host(head, &mut buffer) {
             Ok(host) => host,
@@ -57,8 +59,10 @@ impl FrontDoor {
             Host::Name(name) if name == &*self.portal_host => Face::Portal,
             // A trial is often opened by address; no customer's domain can be one.
             Host::Address(address) if address.to_canonical().is_loopback() && connection.tls.is_none() => Face::Portal,
-            Host::Name(name) if name == &*self.edge_host => Face::Answered(self.edge(head, path, connection)),
-            Host::Name(name) if path == WELL_KNOWN => Face::Answered(self.discovery.answer(head, name, connection)),
+            Host::Name(name) if name == &*self.edge_host => Face::Answered(self.edge(head, path, connection, log)),
+            Host::Name(name) if path == WELL_KNOWN => {
+                Face::Answered(self.discovery.answer(head, name, connection, log))
+            }
             Host::Name(name) => Face::Answered(self.discovery.website(name)),
             Host::Address(_) => Face::Answered(not_found()),
         }
@@ -66,14 +70,14 @@ impl FrontDoor {
 
     /// `/d/<hostname>/.well-known/…`: what a customer's own web server redirects or proxies to. The
     /// domain is in the path, so that no forwarded header needs trust.
-    fn edge(&self, head: &RequestHead, path: &str, connection: &Connection) -> HttpResponse {
+    fn edge(&self, head: &RequestHead, path: &str, connection: &Connection, log: &dyn Log) -> HttpResponse {
         let hostname = path
             .strip_prefix("/d/")
             .and_then(|rest| rest.strip_suffix(WELL_KNOWN))
             .filter(|name| !name.contains(':'));
         let mut buffer = HostBuffer::new();
         match hostname.map(|hostname| request::parse_host(hostname.as_bytes(), &mut buffer)) {
-            Some(Ok(Host::Name(hostname))) => self.discovery.answer(head, hostname, connection),
+            Some(Ok(Host::Name(hostname))) => self.discovery.answer(head, hostname, connection, log),
             _ => not_found(),
         }
     }
@@ -101,6 +105,7 @@ where
     fn new_transform(&self, portal: S) -> Self::Future {
         ready(Ok(FrontDoorService {
             door: self.clone(),
+            log: self.logs.of_worker(),
             portal,
         }))
     }
@@ -108,6 +113,7 @@ where
 
 pub struct FrontDoorService<S> {
     door: FrontDoor,
+    log: Box<dyn Log>,
     portal: S,
 }
 
@@ -128,7 +134,7 @@ where
             .request()
             .conn_data::<Connection>()
             .unwrap_or(UNKNOWN_CONNECTION);
-        match self.door.face(request.head(), connection) {
+        match self.door.face(request.head(), connection, &*self.log) {
             Face::Answered(response) => Either::Left(ready(Ok(request.into_response(response)))),
             Face::Portal => Either::Right(self.portal.call(request)),
         }

@@ -1,5 +1,5 @@
 //! A discovery request in, an answer and one [`Hit`] out.
-use std::{fmt::Write, sync::Arc, time::Instant};
+use std::{fmt::Write, time::Instant};
 
 use actix_web::{
     HttpResponse,
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     directory::{Directory, Entry},
-    hit::{About, Hit, Network, Outcome, Queue, Stranger, UserAgent},
+    hit::{About, Hit, Log, Network, Outcome, Stranger},
     metrics::Metrics,
     policy::{Action, Answer, Matched},
     query::{Asked, ModelFamily, Query},
@@ -28,15 +28,14 @@ pub const WELL_KNOWN: &str = "/.well-known/com.apple.remotemanagement";
 /// What the workers share.
 pub struct Discovery {
     pub directory: Directory,
-    pub queue: Arc<Queue>,
     pub metrics: Metrics,
     /// Only these may say in `X-Forwarded-For` whom they speak for.
     pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Discovery {
-    /// The answer to a request for [`WELL_KNOWN`] of `host`.
-    pub fn answer(&self, head: &RequestHead, host: &str, connection: &Connection) -> HttpResponse {
+    /// The answer to a request for [`WELL_KNOWN`] of `host`. `log` has been told of it.
+    pub fn answer(&self, head: &RequestHead, host: &str, connection: &Connection, log: &dyn Log) -> HttpResponse {
         let started = Instant::now();
         if !matches!(head.method, Method::GET | Method::HEAD) {
             self.metrics.refused.inc();
@@ -47,9 +46,9 @@ impl Discovery {
         let about = || self.about(head, connection, parsed.asked);
         let response = match self.directory.find(host) {
             None => {
-                self.queue.push_stranger(parsed.asked, || Stranger {
+                log.stranger(&Stranger {
                     about: about(),
-                    hostname: host.into(),
+                    hostname: host,
                 });
                 self.metrics.count(Outcome::UnknownDomain, parsed.asked);
                 not_found()
@@ -63,9 +62,9 @@ impl Discovery {
                 }
                 let user = parsed.user().map(|user| entry.organisation.digest(user));
                 let (outcome, status, server_id) = (decision.outcome, decision.status.as_u16(), decision.server_id);
-                self.queue.push(Hit {
+                log.hit(&Hit {
                     about: about(),
-                    entry,
+                    entry: &entry,
                     user,
                     outcome,
                     status,
@@ -93,7 +92,7 @@ impl Discovery {
         }
     }
 
-    fn about(&self, head: &RequestHead, connection: &Connection, asked: Asked) -> About {
+    fn about<'a>(&self, head: &'a RequestHead, connection: &Connection, asked: Asked) -> About<'a> {
         let user_agent = head
             .headers
             .get(header::USER_AGENT)
@@ -101,7 +100,7 @@ impl Discovery {
         About {
             at: crate::clock::now().timestamp_micros(),
             asked,
-            user_agent: UserAgent::new(user_agent),
+            user_agent,
             network: client(head, connection, &self.trusted_proxies).map_or(Network::Unknown, Network::of),
             tls: connection.tls.as_ref().map(|tls| tls.version),
         }

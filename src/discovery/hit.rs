@@ -1,23 +1,13 @@
-//! What is remembered of one request, and the bounded queue that carries it to the request log.
-//! Pushing never waits and never allocates; what does not fit is dropped and counted.
+//! What is told of one request, and to whom: the request log, before the answer leaves.
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+    str::FromStr,
 };
 
-use crossbeam_queue::ArrayQueue;
 use uuid::Uuid;
 
 use super::{directory::Entry, query::Asked, request::TlsVersion};
-
-/// At 100,000 requests a second this is a third of a second; the queue is emptied ten times in that.
-const QUEUE: usize = 32_768;
-/// Requests for unknown domains that are kept row by row, each minute and node; all are counted.
-pub const STRANGERS_A_MINUTE: u32 = 60;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -49,10 +39,22 @@ impl Outcome {
     }
 }
 
+/// One worker's way into the request log. A request is told when its answer is made and has not left: an answer that
+/// somebody got was told. Never waits for anybody, and never fails: what can't be kept is counted.
+pub trait Log {
+    fn hit(&self, hit: &Hit<'_>);
+    fn stranger(&self, stranger: &Stranger<'_>);
+}
+
+/// Makes one for each worker.
+pub trait Logs: Send + Sync {
+    fn of_worker(&self) -> Box<dyn Log>;
+}
+
 /// One answered request of a domain that we know.
-pub struct Hit {
-    pub about: About,
-    pub entry: Arc<Entry>,
+pub struct Hit<'a> {
+    pub about: About<'a>,
+    pub entry: &'a Entry,
     pub user: Option<UserDigest>,
     pub outcome: Outcome,
     pub status: u16,
@@ -60,49 +62,24 @@ pub struct Hit {
 }
 
 /// One request for a domain that we don't know (or don't serve).
-pub struct Stranger {
-    pub about: About,
-    pub hostname: Box<str>,
+pub struct Stranger<'a> {
+    pub about: About<'a>,
+    pub hostname: &'a str,
 }
 
 /// What any request tells.
-pub struct About {
+pub struct About<'a> {
     /// Microseconds since 1970.
     pub at: i64,
     pub asked: Asked,
-    pub user_agent: UserAgent,
+    /// Of the header, whole.
+    pub user_agent: &'a [u8],
     pub network: Network,
     pub tls: Option<TlsVersion>,
 }
 
 /// The identifier under the organisation's key: tells one person's attempts together, and nobody who.
 pub type UserDigest = [u8; 16];
-
-/// The first bytes of the `User-Agent` header.
-pub struct UserAgent {
-    bytes: [u8; Self::MAX],
-    length: u8,
-}
-
-impl UserAgent {
-    pub const MAX: usize = 120;
-
-    #[must_use]
-    pub fn new(header: &[u8]) -> Self {
-        let length = header.len().min(Self::MAX);
-        let mut bytes = [0; Self::MAX];
-        bytes[..length].copy_from_slice(&header[..length]);
-        Self {
-            bytes,
-            length: u8::try_from(length).unwrap_or(u8::MAX),
-        }
-    }
-
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
-    }
-}
 
 /// The network that a request came from: /24 or /48, never the full address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,82 +115,15 @@ impl fmt::Display for Network {
     }
 }
 
-/// Between the workers and the request log.
-pub struct Queue {
-    hits: ArrayQueue<Hit>,
-    strangers: ArrayQueue<Stranger>,
-    stranger_permits: AtomicU32,
-    stranger_counts: [AtomicU64; Asked::ALL.len()],
-    dropped: AtomicU64,
-}
+/// As it is written.
+impl FromStr for Network {
+    type Err = std::net::AddrParseError;
 
-impl Default for Queue {
-    fn default() -> Self {
-        Self::with_capacity(QUEUE)
-    }
-}
-
-impl Queue {
-    #[must_use]
-    pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            hits: ArrayQueue::new(capacity),
-            strangers: ArrayQueue::new(STRANGERS_A_MINUTE as usize),
-            stranger_permits: AtomicU32::new(STRANGERS_A_MINUTE),
-            stranger_counts: Default::default(),
-            dropped: AtomicU64::new(0),
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            None => Ok(Self::Unknown),
+            Some((address, _)) => address.parse().map(Self::of),
         }
-    }
-
-    pub fn push(&self, hit: Hit) {
-        if self.hits.push(hit).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Counts a request for an unknown domain; `row` is made and kept only while there are permits,
-    /// so that a flood costs one addition each.
-    pub fn push_stranger(&self, asked: Asked, row: impl FnOnce() -> Stranger) {
-        self.stranger_counts[asked.index()].fetch_add(1, Ordering::Relaxed);
-        let permit = self
-            .stranger_permits
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if permit.is_ok() && self.strangers.push(row()).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[must_use]
-    pub fn pop(&self) -> Option<Hit> {
-        self.hits.pop()
-    }
-
-    #[must_use]
-    pub fn pop_stranger(&self) -> Option<Stranger> {
-        self.strangers.pop()
-    }
-
-    /// Takes the counts of requests for unknown domains since the last call, by family.
-    pub fn take_stranger_counts(&self) -> impl Iterator<Item = (Asked, u64)> {
-        Asked::ALL
-            .into_iter()
-            .map(|asked| (asked, self.stranger_counts[asked.index()].swap(0, Ordering::Relaxed)))
-            .filter(|(_, count)| *count > 0)
-    }
-
-    /// Once a minute.
-    pub fn renew_stranger_permits(&self) {
-        self.stranger_permits.store(STRANGERS_A_MINUTE, Ordering::Relaxed);
-    }
-
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.hits.len()
-    }
-
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -221,45 +131,13 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn stranger() -> Stranger {
-        let about = About {
-            at: 0,
-            asked: Asked::None,
-            user_agent: UserAgent::new(b""),
-            network: Network::Unknown,
-            tls: None,
-        };
-        Stranger {
-            about,
-            hostname: "unknown.example".into(),
-        }
-    }
-
     #[test]
-    fn a_flood_of_strangers_is_counted_in_full_and_kept_in_part() {
-        let queue = Queue::with_capacity(1);
-        for _ in 0..10_000 {
-            queue.push_stranger(Asked::Unknown, stranger);
+    fn a_network_is_read_as_it_is_written() {
+        for address in ["203.0.113.77", "2001:db8:1:2::3", "::ffff:203.0.113.77"] {
+            let network = Network::of(address.parse().expect("an address"));
+            assert_eq!(network.to_string().parse(), Ok(network), "{address}");
         }
-        assert_eq!(
-            queue.take_stranger_counts().collect::<Vec<_>>(),
-            [(Asked::Unknown, 10_000)]
-        );
-        assert_eq!(
-            std::iter::from_fn(|| queue.pop_stranger()).count(),
-            STRANGERS_A_MINUTE as usize
-        );
-        assert_eq!((queue.take_stranger_counts().count(), queue.dropped()), (0, 0));
-    }
-
-    #[test]
-    fn networks_do_not_tell_the_address() {
-        for (address, network) in [
-            ("203.0.113.77", "203.0.113.0/24"),
-            ("2001:db8:1:2::3", "2001:db8:1::/48"),
-            ("::ffff:203.0.113.77", "203.0.113.0/24"),
-        ] {
-            assert_eq!(Network::of(address.parse().expect("an address")).to_string(), network);
-        }
+        assert_eq!("unknown".parse(), Ok(Network::Unknown));
+        assert!("nonsense/24".parse::<Network>().is_err());
     }
 }

@@ -2,7 +2,7 @@
 //! but the socket, and no allocation beyond the answer.
 //!
 //! A request becomes an [`Outcome`](hit::Outcome) in `handler`, by the entry that `directory` holds for its host and the
-//! action that the entry's `policy` chooses; one [`Hit`](hit::Hit) is queued for the request log.
+//! action that the entry's `policy` chooses; one [`Hit`](hit::Hit) is told to the request log.
 //! Facts about Apple's protocol stand where they are used, with their source.
 pub mod directory;
 pub mod document;

@@ -6,6 +6,8 @@
 //! process of that directory.
 
 mod error;
+mod primary;
+mod sockets;
 
 #[cfg(target_os = "linux")]
 mod answer;
@@ -41,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_log::log::LevelFilter;
 
 use embedded::Embedded;
+use primary::Servers;
 
 /// A request that waits longer than this for a connection is better off with an error.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,11 +59,10 @@ pub static MIGRATOR: Migrator = Migrator {
 };
 
 /// Where the database is.
-#[expect(clippy::large_enum_variant, reason = "one is made, at the start")]
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// A server that somebody else runs.
-    Url(PgConnectOptions),
+    /// A server that somebody else runs, or several: a primary and its replicas.
+    Servers(Vec<PgConnectOptions>),
     /// A cluster of our own in `<state_dir>/postgres`.
     Embedded { state_dir: PathBuf },
 }
@@ -71,23 +73,34 @@ pub enum Source {
 pub struct Postgres {
     pool: PgPool,
     background: PgPool,
+    servers: Servers,
     embedded: Option<Embedded>,
 }
 
 impl Postgres {
-    /// Never waits for a server elsewhere (its pool connects when first used); starts the embedded one, or joins it if
-    /// it runs, and waits until it answers.
+    /// Does not wait for a server elsewhere (its pool connects when first used), but for two seconds while it looks which
+    /// of several is the primary; starts the embedded one, or joins it if it runs, and waits until it answers.
     pub async fn open(source: Source, max_connections: u32) -> Result<Self, PostgresError> {
-        let (options, embedded) = match source {
-            Source::Url(options) => (options, None),
+        let (servers, embedded) = match source {
+            Source::Servers(servers) => (servers, None),
             Source::Embedded { state_dir } => {
                 let embedded = Embedded::open(&state_dir).await?;
-                (embedded.connect_options(), Some(embedded))
+                (vec![embedded.connect_options()], Some(embedded))
             }
         };
+        let servers = Servers::new(servers);
+        let first = dressed(servers.first().await);
+        let pool = |max_connections| {
+            let pool = PgPoolOptions::new()
+                .min_connections(0)
+                .max_connections(max_connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT);
+            servers.refuse_replicas(pool).connect_lazy_with(first.clone())
+        };
         Ok(Self {
-            pool: pool(options.clone(), max_connections),
-            background: pool(options, BACKGROUND_CONNECTIONS),
+            pool: pool(max_connections),
+            background: pool(BACKGROUND_CONNECTIONS),
+            servers,
             embedded,
         })
     }
@@ -102,11 +115,11 @@ impl Postgres {
         &self.background
     }
 
-    /// Starts an embedded server again whenever it has died, until `cancel`. A server elsewhere is only waited out.
+    /// Starts an embedded server again whenever it has died, until `cancel`. Of servers elsewhere it follows the primary.
     pub async fn supervise(&self, cancel: CancellationToken) {
         match &self.embedded {
             Some(embedded) => embedded.supervise(cancel).await,
-            None => cancel.cancelled().await,
+            None => self.servers.watch([&self.pool, &self.background], cancel).await,
         }
     }
 
@@ -125,14 +138,10 @@ pub async fn migrate(pool: &PgPool) -> Result<(), PostgresError> {
     Ok(MIGRATOR.run(pool).await?)
 }
 
-fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
-    let options = options
+/// As every connection of a pool is made.
+fn dressed(options: PgConnectOptions) -> PgConnectOptions {
+    options
         .application_name("signpost")
         .log_statements(LevelFilter::Off)
-        .log_slow_statements(LevelFilter::Warn, SLOW_STATEMENT);
-    PgPoolOptions::new()
-        .min_connections(0)
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options)
+        .log_slow_statements(LevelFilter::Warn, SLOW_STATEMENT)
 }

@@ -1,9 +1,13 @@
 //! What devices asked: each request one row and one count, and never a reason for a device to wait.
 //!
-//! The hot path pushes into a bounded queue in memory; `spool` empties it to disk many times a
-//! second; `shipper` carries the spool to Postgres, rows and counts in one transaction. While
-//! Postgres is away the spool grows, up to a limit. No readable user identifier comes this far.
+//! Each worker writes through its `lane` to a file of the `spool` before its answer leaves; `keeper` hands them to the disk once a second;
+//! `shipper` carries the spool to Postgres, rows and counts in one transaction. While Postgres is away the spool grows,
+//! up to a limit. No readable user identifier comes this far.
+pub mod batch;
 pub mod export;
+pub mod keeper;
+pub mod lane;
+pub mod positions;
 pub mod record;
 pub mod shipper;
 pub mod spool;

@@ -1,31 +1,35 @@
 //! Carries the spool to Postgres: rows, counts and the spool's position in one transaction, so that
 //! a crash anywhere ships every request exactly once.
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::{ContextV7, Timestamp, Uuid};
+use uuid::{ContextV7, Uuid};
 
 use super::{
-    record::{Record, Row},
-    spool::{Position, Spool},
+    batch::{Batch, CountKey, request_id},
+    positions::Positions,
+    record::Record,
+    spool::{Spool, Taken},
     store,
 };
 use crate::outbox::event;
 
+/// Records that are shipped at once.
+pub const BATCH: usize = 4_000;
 /// Between two looks at an empty spool.
 const IDLE: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
+/// A database that failed over may be set back behind what it said it had: it is asked so often.
+const RECHECK: Duration = Duration::from_secs(5);
 /// While requests come in faster than they are shipped, shipping rests this many times as long as it
 /// works: devices come first on a busy machine, and the spool waits on disk.
 const REST: u32 = 9;
@@ -34,28 +38,10 @@ pub struct Shipper {
     pool: PgPool,
     spool: Arc<Spool>,
     shipped: AtomicU64,
+    damaged: AtomicU64,
     context: Mutex<ContextV7>,
     /// Where this process stopped shipping: an empty spool then costs the database nothing.
-    reached: Mutex<Option<Position>>,
-}
-
-/// What one transaction writes.
-#[derive(Default)]
-pub struct Batch {
-    pub rows: Vec<(Uuid, Row)>,
-    pub counts: HashMap<CountKey, i64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CountKey {
-    pub hour: DateTime<Utc>,
-    pub organisation_id: Option<Uuid>,
-    pub client_id: Option<Uuid>,
-    /// Nil for domains unknown to us.
-    pub domain_id: Uuid,
-    pub hostname: String,
-    pub model_family: String,
-    pub outcome: String,
+    reached: Mutex<Option<(Positions, Instant)>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +59,7 @@ impl Shipper {
             pool,
             spool,
             shipped: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
             context: Mutex::new(ContextV7::new()),
             reached: Mutex::new(None),
         }
@@ -84,15 +71,19 @@ impl Shipper {
         self.shipped.load(Ordering::Relaxed)
     }
 
+    /// Places in the spool where something stood that could not be read and is lost, since the start.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
     /// Ships until `cancel`. Neither a spool nor a database that fails ends it: it tries again.
     pub async fn run(&self, cancel: CancellationToken) {
         let mut is_failing = false;
-        let mut written = self.spool.written();
         loop {
-            let (started, shipped) = (Instant::now(), self.shipped());
+            let (started, before) = (Instant::now(), self.unshipped());
             let result = self.ship_next().await;
-            let before = std::mem::replace(&mut written, self.spool.written());
-            let is_falling_behind = written - before > self.shipped() - shipped;
+            let is_falling_behind = self.unshipped() > before;
             let pause = match &result {
                 Ok(true) if is_falling_behind => (started.elapsed() * REST).min(RETRY),
                 Ok(true) => Duration::ZERO,
@@ -118,46 +109,88 @@ impl Shipper {
         Ok(())
     }
 
-    /// Ships one frame. `false`: there is none.
+    /// Bytes of the spool that are not known to be shipped.
+    #[must_use]
+    pub fn unshipped(&self) -> u64 {
+        match &*self.reached() {
+            Some((reached, _)) => self.spool.unshipped(reached),
+            None => self.spool.unshipped(&Positions::default()),
+        }
+    }
+
+    /// Ships what is there, up to a batch. `false`: there is nothing.
     pub async fn ship_next(&self) -> Result<bool, ShipError> {
-        let reached = *self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reached) = reached
-            && self.read(reached).await?.is_none()
-        {
+        if !self.has_more().await? {
             return Ok(false);
         }
         let mut tx = self.pool.begin().await?;
-        let from = store::find_position(&mut tx, self.spool.id()).await?;
-        let Some((records, next)) = self.read(from).await? else {
-            self.set_reached(from);
+        let mut positions = store::lock_positions(&mut tx, self.spool.id()).await?;
+        let taken = self.read(positions.clone()).await?;
+        if taken.is_empty() {
+            self.set_reached(positions);
             return Ok(false);
-        };
+        }
+        let moved: Vec<_> = taken.iter().map(|taken| (taken.segment, taken.to)).collect();
+        let damaged: u64 = taken.iter().map(|taken| taken.read.damaged).sum();
+        let records: Vec<_> = taken.into_iter().flat_map(|taken| taken.read.records).collect();
         let count = records.len() as u64;
         let batch = self.batch(records);
         batch.write(&mut tx).await?;
         tell_first(&mut tx, &batch).await?;
-        store::set_position(&mut tx, self.spool.id(), next).await?;
+        store::set_positions(&mut tx, self.spool.id(), moved.iter().copied(), self.spool.oldest()).await?;
         tx.commit().await?;
         self.shipped.fetch_add(count, Ordering::Relaxed);
-        self.set_reached(next);
-        if next.segment > from.segment {
-            self.spool.forget_before(next)?;
+        if damaged > 0 {
+            self.damaged.fetch_add(damaged, Ordering::Relaxed);
+            tracing::error!(
+                damaged,
+                "the request log was damaged on disk: some requests of an earlier time are lost"
+            );
         }
+        positions.segments.extend(moved);
+        self.set_reached(positions);
         Ok(true)
     }
 
-    async fn read(&self, from: Position) -> Result<Option<(Vec<Record>, Position)>, ShipError> {
+    /// Whether there may be something to ship. An empty spool costs the database next to nothing.
+    async fn has_more(&self) -> Result<bool, ShipError> {
+        let due = match &*self.reached() {
+            None => return Ok(true),
+            Some((reached, _)) if self.spool.unshipped(reached) > 0 => return Ok(true),
+            Some((_, at)) => at.elapsed() >= RECHECK,
+        };
+        if due {
+            let mut db = self.pool.acquire().await?;
+            let positions = store::list_positions(&mut db, self.spool.id()).await?;
+            let is_set_back = self.spool.unshipped(&positions) > 0;
+            self.set_reached(positions);
+            return Ok(is_set_back);
+        }
+        Ok(false)
+    }
+
+    async fn read(&self, from: Positions) -> Result<Vec<Taken>, ShipError> {
         let spool = self.spool.clone();
-        Ok(tokio::task::spawn_blocking(move || spool.read(from))
+        Ok(tokio::task::spawn_blocking(move || spool.read(&from, BATCH))
             .await
             .map_err(std::io::Error::other)??)
     }
 
-    fn set_reached(&self, position: Position) {
-        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
+    /// Deletes from the spool what is known to be shipped, after a while. Asks the disk.
+    pub fn forget_shipped(&self, now: std::time::Instant) -> std::io::Result<()> {
+        let reached = self.reached().as_ref().map(|(positions, _)| positions.clone());
+        reached.map_or(Ok(()), |positions| self.spool.forget_shipped(&positions, now))
     }
 
-    fn batch(&self, records: Vec<Record>) -> Batch {
+    fn set_reached(&self, positions: Positions) {
+        *self.reached() = Some((positions, Instant::now()));
+    }
+
+    fn reached(&self) -> MutexGuard<'_, Option<(Positions, Instant)>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn batch(&self, records: Vec<Record<'static>>) -> Batch {
         let mut batch = Batch::default();
         for record in records {
             match record {
@@ -190,95 +223,4 @@ async fn tell_first(db: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Er
         event::tell(db, event::Kind::DomainFirstRequest, &subject, json!({ "at": at }), now).await?;
     }
     Ok(())
-}
-
-fn request_id(context: &ContextV7, at: i64) -> Uuid {
-    let at = time(at);
-    let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
-    Uuid::new_v7(Timestamp::from_unix(context, seconds, at.timestamp_subsec_nanos()))
-}
-
-impl Batch {
-    fn add(&mut self, request_id: Uuid, row: Row) {
-        *self.counts.entry(CountKey::of(&row)).or_default() += 1;
-        self.rows.push((request_id, row));
-    }
-
-    /// A row and its count, of a time that is over.
-    pub fn add_past(&mut self, row: Row) {
-        self.add(request_id(&ContextV7::new(), row.at), row);
-    }
-
-    /// Rows and counts, in the caller's transaction.
-    pub async fn write(&self, db: &mut PgConnection) -> Result<(), sqlx::Error> {
-        for day in self.days() {
-            store::ensure_partition(db, day).await?;
-        }
-        store::insert_requests(db, &self.rows).await?;
-        store::add_counts(db, &self.counts).await
-    }
-
-    /// When each domain was asked for first.
-    fn firsts(&self) -> BTreeMap<Uuid, DateTime<Utc>> {
-        let mut firsts = BTreeMap::new();
-        for (_, row) in &self.rows {
-            if let Some(owner) = row.owner {
-                let at = time(row.at);
-                let first = firsts.entry(owner.domain_id).or_insert(at);
-                *first = at.min(*first);
-            }
-        }
-        firsts
-    }
-
-    fn days(&self) -> HashSet<NaiveDate> {
-        self.rows.iter().map(|(_, row)| time(row.at).date_naive()).collect()
-    }
-}
-
-impl CountKey {
-    fn of(row: &Row) -> Self {
-        Self {
-            hour: hour(row.at),
-            organisation_id: row.owner.map(|owner| owner.organisation_id),
-            client_id: row.owner.map(|owner| owner.client_id),
-            domain_id: row.owner.map_or(Uuid::nil(), |owner| owner.domain_id),
-            hostname: row.hostname.clone(),
-            model_family: row.model_family.clone().into_owned(),
-            outcome: row.outcome.clone().into_owned(),
-        }
-    }
-
-    fn of_strangers(at: i64, model_family: String) -> Self {
-        Self {
-            hour: hour(at),
-            organisation_id: None,
-            client_id: None,
-            domain_id: Uuid::nil(),
-            hostname: String::new(),
-            model_family,
-            outcome: "unknown_domain".to_owned(),
-        }
-    }
-}
-
-/// From microseconds.
-#[must_use]
-pub fn time(at: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(at).unwrap_or_default()
-}
-
-fn hour(at: i64) -> DateTime<Utc> {
-    let at = time(at);
-    at - TimeDelta::seconds(at.timestamp() % 3600) - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_are_kept_by_the_hour() {
-        assert_eq!(hour(1_795_418_356_123_456).to_rfc3339(), "2026-11-23T07:00:00+00:00");
-    }
 }

@@ -1,5 +1,6 @@
 //! Every statement on the request log.
 use std::{
+    borrow::Cow,
     cmp::Ordering,
     collections::{BTreeMap, HashMap},
 };
@@ -10,35 +11,79 @@ use uuid::Uuid;
 
 use super::{
     Filter, Group, Request, SummaryRow,
+    batch::{CountKey, time},
+    positions::Positions,
     record::{Label, Row},
-    shipper::{CountKey, time},
-    spool::Position,
     totals,
 };
 use crate::{accounts::Scope, outbox::event::Subject};
 
-/// Where to go on reading a spool. Locks the row, so that two shippers of one spool can't both ship.
-pub async fn find_position(db: &mut PgConnection, spool_id: Uuid) -> Result<Position, sqlx::Error> {
-    let row = sqlx::query!(
+/// Where to go on reading a spool. Locks its row, so that two shippers of one spool can't both ship.
+pub async fn lock_positions(db: &mut PgConnection, spool_id: Uuid) -> Result<Positions, sqlx::Error> {
+    sqlx::query!(
         "insert into spool_positions (spool_id, segment, position) values ($1, 0, 0)
-             on conflict (spool_id) do update set updated_at = now()
-         returning segment, position",
+             on conflict (spool_id) do update set updated_at = now()",
         spool_id,
     )
-    .fetch_one(db)
+    .execute(&mut *db)
     .await?;
-    Ok(Position {
-        segment: unsigned(row.segment),
-        offset: unsigned(row.position),
-    })
+    list_positions(db, spool_id).await
 }
 
-pub async fn set_position(db: &mut PgConnection, spool_id: Uuid, position: Position) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update spool_positions set segment = $2, position = $3, updated_at = now() where spool_id = $1",
+/// The same without a lock.
+pub async fn list_positions(db: &mut PgConnection, spool_id: Uuid) -> Result<Positions, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select true as "is_floor!", segment as "segment!", position as "position!" from spool_positions where spool_id = $1
+           union all
+           select false, segment, position from spool_segments where spool_id = $1"#,
         spool_id,
-        signed(position.segment),
-        signed(position.offset),
+    )
+    .fetch_all(db)
+    .await?;
+    let mut positions = Positions::default();
+    for row in rows {
+        let (segment, position) = (unsigned(row.segment), unsigned(row.position));
+        if row.is_floor {
+            positions.floor = segment;
+        }
+        // The floor's own position is from a time when it was the only one.
+        let known = positions.segments.entry(segment).or_default();
+        *known = position.max(*known);
+    }
+    Ok(positions)
+}
+
+/// `oldest`: segments before it are no more, and how far they were shipped is forgotten.
+pub async fn set_positions(
+    db: &mut PgConnection,
+    spool_id: Uuid,
+    moved: impl IntoIterator<Item = (u64, u64)>,
+    oldest: u64,
+) -> Result<(), sqlx::Error> {
+    let (segments, positions): (Vec<_>, Vec<_>) = moved
+        .into_iter()
+        .map(|(segment, to)| (signed(segment), signed(to)))
+        .unzip();
+    sqlx::query!(
+        "insert into spool_segments (spool_id, segment, position) select $1, * from unnest($2::bigint[], $3::bigint[])
+             on conflict (spool_id, segment) do update set position = excluded.position",
+        spool_id,
+        &segments,
+        &positions,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "delete from spool_segments where spool_id = $1 and segment < $2",
+        spool_id,
+        signed(oldest)
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "update spool_positions set segment = $2, position = 0 where spool_id = $1 and segment < $2",
+        spool_id,
+        signed(oldest),
     )
     .execute(db)
     .await?;
@@ -109,8 +154,8 @@ pub async fn delete_sooner(db: &mut PgConnection, now: DateTime<Utc>) -> Result<
     Ok(deleted.execute(db).await?.rows_affected())
 }
 
-pub async fn insert_requests(db: &mut PgConnection, rows: &[(Uuid, Row)]) -> Result<(), sqlx::Error> {
-    let column = |of: fn(&(Uuid, Row)) -> String| rows.iter().map(of).collect::<Vec<_>>();
+pub async fn insert_requests(db: &mut PgConnection, rows: &[(Uuid, Row<'_>)]) -> Result<(), sqlx::Error> {
+    let column = |of: fn(&(Uuid, Row<'_>)) -> String| rows.iter().map(of).collect::<Vec<_>>();
     let owner = |of: fn(&super::record::Owner) -> Uuid| {
         rows.iter()
             .map(|(_, row)| row.owner.as_ref().map(of))
@@ -126,14 +171,14 @@ pub async fn insert_requests(db: &mut PgConnection, rows: &[(Uuid, Row)]) -> Res
         &owner(|owner| owner.organisation_id) as &[Option<Uuid>],
         &owner(|owner| owner.client_id) as &[Option<Uuid>],
         &owner(|owner| owner.domain_id) as &[Option<Uuid>],
-        &column(|(_, row)| row.hostname.clone()),
+        &column(|(_, row)| row.hostname.clone().into_owned()),
         &column(|(_, row)| row.model_family.clone().into_owned()),
         &rows.iter().map(|(_, row)| row.user.map(|user| user.to_vec())).collect::<Vec<_>>() as &[Option<Vec<u8>>],
         &column(|(_, row)| row.outcome.clone().into_owned()),
         &rows.iter().map(|(_, row)| i16::try_from(row.status).unwrap_or_default()).collect::<Vec<_>>(),
         &rows.iter().map(|(_, row)| row.server_id).collect::<Vec<_>>() as &[Option<Uuid>],
-        &rows.iter().map(|(_, row)| row.user_agent.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &column(|(_, row)| row.client_network.clone()),
+        &rows.iter().map(|(_, row)| row.user_agent.clone().map(Cow::into_owned)).collect::<Vec<_>>() as &[Option<String>],
+        &column(|(_, row)| row.client_network.to_string()),
         &rows.iter().map(|(_, row)| row.tls.clone().map(Label::into_owned)).collect::<Vec<_>>() as &[Option<String>],
     )
     .execute(db)

@@ -121,7 +121,7 @@ fn lock(state_dir: &Path) -> Result<File> {
 
 async fn open_postgres(settings: &Settings) -> Result<Postgres> {
     let source = match &settings.database {
-        Some(options) => Source::Url(options.clone()),
+        Some(servers) => Source::Servers(servers.clone()),
         None => Source::Embedded {
             state_dir: settings.state_dir.clone(),
         },

@@ -31,7 +31,6 @@ use listeners::Public;
 pub use names::own;
 use node::{Looks, Member};
 pub use running::Running;
-use running::StopOnDrop;
 use serving::Serving;
 
 use crate::{
@@ -41,7 +40,7 @@ use crate::{
     jobs::{self, Means},
     ops::Ops,
     publisher::{Publisher, snapshot::Snapshot},
-    request_log::{shipper::Shipper, spool::Spool},
+    request_log::{keeper, lane::Lanes, shipper::Shipper, spool::Spool},
     rotation::Rotation,
     tasks::Tasks,
     telemetry::Gauges,
@@ -59,6 +58,9 @@ pub struct Addresses {
 pub async fn run(settings: Settings, demo: bool) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // A limit on the size of files is a disk that refuses, as a full one: what is written gets an error. Without a
+    // handler it is the end of the process.
+    let _handler = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let purpose = if demo { Purpose::Demo } else { Purpose::Earnest };
     let started = tokio::select! {
         started = start_for(&settings, purpose) => Some(started?),
@@ -71,7 +73,10 @@ pub async fn run(settings: Settings, demo: bool) -> Result<()> {
     }
     let result = tokio::select! {
         _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        _ = terminate.recv() => {
+            running.drain(settings.drain).await;
+            Ok(())
+        }
         died = running.died() => Err(died),
     };
     tracing::info!("stopping");
@@ -112,6 +117,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
 
     let spool =
         Spool::open(&settings.state_dir).context("SIGNPOST_STATE_DIR: the spool of the request log can't be opened")?;
+    let lanes = Lanes::new(spool.clone());
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
     let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
@@ -140,6 +146,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         resolver: resolver.clone(),
         served: node.served.clone(),
         spool: spool.clone(),
+        lanes: lanes.clone(),
         shipper: shipper.clone(),
         board: obtainer.board.clone(),
         webhooks: messengers.courier.backlog.clone(),
@@ -147,18 +154,17 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         needs_old_key: publisher.needs_old_key(),
         pools: [installation.postgres.pool().clone(), pool.clone()],
     };
-    let door = door(settings, &discovery, &node);
+    let door = door(settings, &discovery, &node, &lanes);
     let challenges = node.challenges();
     let mut tasks = Tasks::default();
-    let stop = StopOnDrop(spool.clone());
-    let spool_thread = tokio::task::spawn_blocking({
-        let (spool, queue) = (spool.clone(), discovery.queue.clone());
-        move || spool.run(&queue)
-    });
     node.start(settings, looks, &mut tasks)?;
     tasks.spawn("publisher", publisher.run(tasks.cancel()));
     issuing::start(&mut tasks, obtainer);
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
+    tasks.spawn(
+        "request log's disk",
+        keeper::run(spool.clone(), shipper.clone(), tasks.cancel()),
+    );
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
     managing::start(&mut tasks, &api, &console, messengers);
     jobs::start(&mut tasks, Means { pool, rotation });
@@ -180,8 +186,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         tasks,
         ready,
         handles,
-        spool: stop,
-        spool_thread,
+        spool,
         shipper,
         installation,
         addresses,
@@ -191,9 +196,10 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     })
 }
 
-fn door(settings: &Settings, discovery: &Arc<Discovery>, node: &Member) -> FrontDoor {
+fn door(settings: &Settings, discovery: &Arc<Discovery>, node: &Member, lanes: &Arc<Lanes>) -> FrontDoor {
     FrontDoor {
         discovery: discovery.clone(),
+        logs: Arc::new(lanes.clone()),
         portal_host: settings.portal_host.as_str().into(),
         edge_host: settings.edge_host.as_str().into(),
         validation: node.validation(),

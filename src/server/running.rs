@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix_web::dev::ServerHandle;
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{Addresses, Installation, own};
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long each step of stopping may take: together less than the ten seconds that a supervisor waits.
-const GRACE: Duration = Duration::from_millis(3_500);
+const GRACE: Duration = Duration::from_millis(3_000);
 const FLUSH: Duration = Duration::from_secs(2);
 const TASKS: Duration = Duration::from_secs(1);
 const CLOSE: Duration = Duration::from_millis(2_500);
@@ -32,8 +32,7 @@ pub struct Running {
     pub(super) tasks: Tasks,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) handles: Vec<ServerHandle>,
-    pub(super) spool: StopOnDrop,
-    pub(super) spool_thread: tokio::task::JoinHandle<std::io::Result<()>>,
+    pub(super) spool: Arc<Spool>,
     pub(super) shipper: Arc<Shipper>,
     pub(super) installation: Arc<Installation>,
     pub addresses: Addresses,
@@ -42,26 +41,10 @@ pub struct Running {
     pub(super) issuer: Arc<Issuer>,
 }
 
-/// Ends the spool's thread also when a start fails half-way: the runtime waits for that thread.
-pub(super) struct StopOnDrop(pub(super) Arc<Spool>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
 impl Running {
     /// Returns when a part has died that the rest can't do without.
     pub(super) async fn died(&mut self) -> anyhow::Error {
-        tokio::select! {
-            died = self.tasks.died() => died.into(),
-            ended = &mut self.spool_thread => match ended {
-                Ok(Ok(())) => anyhow::anyhow!("the thread that writes the request log ended"),
-                Ok(Err(error)) => anyhow::Error::from(error).context("the request log can't be written"),
-                Err(error) => anyhow::Error::from(error).context("the thread that writes the request log died"),
-            },
-        }
+        self.tasks.died().await.into()
     }
 
     #[must_use]
@@ -87,6 +70,12 @@ impl Running {
         self.discovery.directory.find(hostname).is_some() && self.resolver.has(hostname)
     }
 
+    /// Says that it is not ready, and answers on: a load balancer looks only now and then.
+    pub(super) async fn drain(&self, patience: Duration) {
+        self.ready.store(false, Ordering::Release);
+        tokio::time::sleep(patience).await;
+    }
+
     /// Stops accepting, answers what is in flight, flushes the request log, stops the rest.
     pub async fn stop(self) -> Result<()> {
         self.ready.store(false, Ordering::Release);
@@ -94,9 +83,8 @@ impl Running {
         if tokio::time::timeout(GRACE, stopped).await.is_err() {
             tracing::warn!("requests in flight were cut off");
         }
-        self.spool.0.stop();
-        if !self.spool_thread.is_finished() {
-            self.spool_thread.await.context("the request log")??;
+        if let Err(error) = tokio::task::spawn_blocking(move || self.spool.sync()).await? {
+            tracing::warn!(%error, "the request log could not be handed to the disk");
         }
         match tokio::time::timeout(FLUSH, self.shipper.flush()).await {
             Ok(Ok(())) => {}

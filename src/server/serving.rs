@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use crate::{
     certificates::{Issuer, obtain::Obtainer, resolver::Resolver, served::Names, turns::Eligible, wanted::Wanted},
     config::Settings,
-    discovery::{directory::Directory, handler::Discovery, hit::Queue, metrics::Metrics},
+    discovery::{directory::Directory, handler::Discovery, metrics::Metrics},
     publisher::targets::Targets,
     sealed::Keyring,
 };
@@ -25,7 +25,6 @@ impl Serving {
     pub fn new(settings: &Settings, issuer: Issuer, registry: &Registry) -> Result<Self> {
         let discovery = Discovery {
             directory: Directory::default(),
-            queue: Arc::new(Queue::default()),
             metrics: Metrics::register(registry)?,
             trusted_proxies: settings.trusted_proxies.clone(),
         };

@@ -113,7 +113,7 @@ pub fn settings(pool: &PgPool, state_dir: &std::path::Path, more: &[(&str, &str)
         .chain(more)
         .map(|(name, value)| ((*name).into(), (*value).into()));
     let mut settings = Sources::from(pairs, None).unwrap().settings().unwrap();
-    settings.database = Some((*pool.connect_options()).clone());
+    settings.database = Some(vec![(*pool.connect_options()).clone()]);
     settings
 }
 

@@ -301,7 +301,7 @@ async fn without_the_database_what_is_in_memory_is_answered_until_it_expires(poo
     let outage = Outage::of(&pool);
     let state_dir = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
     let mut settings = settings(&pool, &state_dir, BY_HTTP);
-    settings.database = Some(outage.options());
+    settings.database = Some(vec![outage.options()]);
     let app = TestApp::start_as(pool, state_dir, &settings).await;
     open_account(&app).await;
     offer(&app.pool, "contoso.com", "long", ChallengeType::Http01).await;

@@ -290,7 +290,7 @@ async fn a_server_elsewhere_is_not_waited_for() {
     let nowhere = PgConnectOptions::new_without_pgpass()
         .socket("/nonexistent")
         .username("signpost");
-    let postgres = Postgres::open(Source::Url(nowhere), 1).await.unwrap();
+    let postgres = Postgres::open(Source::Servers(vec![nowhere]), 1).await.unwrap();
     let cancel = CancellationToken::new();
     let ended = tokio::time::timeout(Duration::from_millis(50), postgres.supervise(cancel.clone())).await;
     assert!(ended.is_err(), "supervision ends only when it is cancelled");

@@ -219,7 +219,7 @@ async fn a_server_that_starts_without_its_database_answers_from_its_snapshot_and
     let outage = Outage::of(&pool);
     let state_dir = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
     let mut settings = settings(&pool, &state_dir, &[]);
-    settings.database = Some(outage.options());
+    settings.database = Some(vec![outage.options()]);
     let app = TestApp::start_as(pool.clone(), state_dir.clone(), &settings).await;
     let msp = app.msp("Acme IT").await;
     let token = msp.token.clone();
@@ -281,7 +281,7 @@ async fn a_server_that_loses_its_database_goes_on_answering_and_stops_well(pool:
     let outage = Outage::of(&pool);
     let state_dir = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
     let mut settings = settings(&pool, &state_dir, &[]);
-    settings.database = Some(outage.options());
+    settings.database = Some(vec![outage.options()]);
     let app = TestApp::start_as(pool.clone(), state_dir, &settings).await;
     let msp = app.msp("Acme IT").await;
     msp.register("contoso.com").await;

@@ -248,7 +248,7 @@ async fn everything_comes_under_a_new_first_key_and_the_old_one_may_go(pool: PgP
     let outage = Outage::of(&pool);
     let state_dir = temporary("state");
     let mut settings = settings(&pool, &state_dir, &[]);
-    settings.database = Some(outage.options());
+    settings.database = Some(vec![outage.options()]);
     let app = TestApp::start_as(pool.clone(), state_dir.clone(), &settings).await;
     let (msp, made) = fill(&app).await;
     eventually(|| async { metric(&app, "signpost_certificates{state=\"valid\"} 3").await }).await;
@@ -331,7 +331,7 @@ async fn a_snapshot_written_before_is_written_anew_also_without_a_restart_after(
     let outage = Outage::of(&pool);
     let state_dir = temporary("state");
     let mut settings = settings(&pool, &state_dir, &[]);
-    settings.database = Some(outage.options());
+    settings.database = Some(vec![outage.options()]);
     let app = TestApp::start_as(pool.clone(), state_dir.clone(), &settings).await;
     fill(&app).await;
     let certificate = shown(&app, "contoso.com").await;

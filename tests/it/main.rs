@@ -33,6 +33,7 @@ mod key_rotation;
 mod lifetimes;
 mod mails;
 mod members;
+mod nothing_lost;
 mod openapi;
 mod operator_pages;
 mod organisation;

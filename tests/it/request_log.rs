@@ -1,17 +1,17 @@
 //! Each request one row and one count, through every failure; and nobody's name in it.
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use serde_json::{Value, json};
-use signpost::request_log::{
-    record::Record,
-    shipper::Shipper,
-    spool::{Position, Spool},
+use signpost::{
+    discovery::query::Asked,
+    frames,
+    request_log::{record::Record, shipper::Shipper, spool::Spool},
 };
 use sqlx::PgPool;
 
 use crate::{
     app::{Msp, TestApp, WELL_KNOWN, eventually, settings},
-    binary::Machine,
+    binary::{Machine, Serving},
     outage::Outage,
     wire::{ask, ask_target, exchange, exchange_head},
 };
@@ -271,7 +271,7 @@ async fn what_is_asked_while_the_database_is_away_is_logged_when_it_is_back(pool
     let outage = Outage::of(&pool);
     let state_dir = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
     let mut settings = settings(&pool, &state_dir, &[]);
-    settings.database = Some(outage.options());
+    settings.database = Some(vec![outage.options()]);
     let app = TestApp::start_as(pool.clone(), state_dir, &settings).await;
     let msp = app.msp("Acme IT").await;
     msp.register("contoso.com").await;
@@ -299,7 +299,7 @@ async fn a_stop_ships_everything_that_was_asked(pool: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_killed_server_has_lost_nothing_that_had_reached_its_disk(pool: PgPool) {
+async fn a_server_that_is_killed_right_after_its_answers_has_lost_none_of_them(pool: PgPool) {
     let outage = Outage::of(&pool);
     let mut machine = Machine::new(&pool);
     let created = machine.create_organisation("Acme IT");
@@ -314,32 +314,15 @@ async fn a_killed_server_has_lost_nothing_that_had_reached_its_disk(pool: PgPool
     machine.set_database(&outage.options());
     let serving = machine.serve(&[]);
     outage.begin();
-    let began = signpost::clock::now().timestamp_micros();
     for _ in 0..20 {
         assert_eq!(ask(serving.http, b"contoso.com", "").await.status, 200);
     }
-    eventually(|| async { spooled_since(&machine, began) == 20 }).await;
     serving.kill();
     outage.end();
     let serving = machine.serve(&[]);
     eventually(|| async { totals(&pool).await.0 == before + 20 }).await;
     assert!(serving.terminate().0.success());
     assert_eq!(totals(&pool).await.0, before + 20);
-}
-
-/// How many requests lie on disk that were made since `began`.
-fn spooled_since(machine: &Machine, began: i64) -> usize {
-    let spool = Spool::open(&machine.state_dir()).unwrap();
-    let mut position = Position { segment: 0, offset: 0 };
-    let mut count = 0;
-    while let Some((records, next)) = spool.read(position).unwrap() {
-        position = next;
-        count += records
-            .iter()
-            .filter(|record| matches!(record, Record::Hit(row) if row.at >= began))
-            .count();
-    }
-    count
 }
 
 #[sqlx::test]
@@ -358,10 +341,12 @@ async fn a_crash_between_commit_and_clean_up_ships_nothing_twice(pool: PgPool) {
     }
     assert_eq!(totals(&pool).await, (10, 10));
     // Without its position it would ship them again: the position is what makes it once.
-    sqlx::query("update spool_positions set segment = 0, position = 0")
-        .execute(&pool)
-        .await
-        .unwrap();
+    for reset in [
+        "delete from spool_segments",
+        "update spool_positions set segment = 0, position = 0",
+    ] {
+        sqlx::query(reset).execute(&pool).await.unwrap();
+    }
     let (one, other) = (
         Shipper::new(pool.clone(), spool.clone()),
         Shipper::new(pool.clone(), spool),
@@ -376,4 +361,76 @@ async fn a_crash_between_commit_and_clean_up_ships_nothing_twice(pool: PgPool) {
         .unwrap();
     assert_eq!(hosts, ["contoso.com"]);
     std::fs::remove_dir_all(state_dir).unwrap();
+}
+
+#[sqlx::test]
+async fn what_an_earlier_version_left_is_shipped_once_from_where_it_stopped(pool: PgPool) {
+    let state_dir = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
+    let id = Spool::open(&state_dir).unwrap().id();
+    let batch = |counts: &[u64]| {
+        let at = signpost::clock::now().timestamp_micros();
+        let record = |count| Record::stranger_count(at, Asked::None, count);
+        let mut frame = Vec::new();
+        frames::write(&mut frame, &counts.iter().copied().map(record).collect::<Vec<_>>()).unwrap();
+        frame
+    };
+    // Frames of many, several to a file; the first was shipped.
+    let (shipped, next, newest) = (batch(&[1, 2]), batch(&[10, 20]), batch(&[100, 200, 400]));
+    let file = |number: u64| state_dir.join(format!("spool/{number:016}.log"));
+    fs::write(file(4), [&shipped[..], &next, &newest[..9]].concat()).unwrap();
+    fs::write(file(5), &newest).unwrap();
+    sqlx::query("insert into spool_positions (spool_id, segment, position) values ($1, 4, $2)")
+        .bind(id)
+        .bind(i64::try_from(shipped.len()).unwrap())
+        .execute(&pool)
+        .await
+        .unwrap();
+    for start in 0..2 {
+        let shipper = Shipper::new(pool.clone(), Spool::open(&state_dir).unwrap());
+        shipper.flush().await.unwrap();
+        assert_eq!(totals(&pool).await, (0, 730));
+        assert_eq!((shipper.unshipped(), shipper.damaged()), (0, 1 - start));
+    }
+    fs::remove_dir_all(state_dir).unwrap();
+}
+
+/// A number of the metrics, by all of its line before it.
+async fn metric(serving: &Serving, name: &str) -> i64 {
+    let metrics = ask_target(serving.ops, "localhost", b"/metrics").await.body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[sqlx::test]
+async fn a_disk_that_refuses_is_answered_through_and_counted_until_it_takes_again(pool: PgPool) {
+    let machine = Machine::new(&pool);
+    let created = machine.create_organisation("Acme IT");
+    let serving = machine.serve(&[]);
+    let msp = serving.program(&created);
+    msp.register("contoso.com").await;
+    machine.run(&["domain", "verify", "contoso.com"]).succeeded();
+    eventually(|| async { metric(&serving, "signpost_directory_entries ").await == 1 }).await;
+    let before = metric(&serving, "signpost_request_log_shipped_total ").await;
+    // No file may grow over this: each that is begun is refused, as on a full disk.
+    serving.limit_files(Some(4096));
+    for _ in 0..30 {
+        assert_eq!(ask(serving.http, b"contoso.com", "").await.status, 200);
+    }
+    assert_eq!(metric(&serving, "signpost_request_log_dropped_total ").await, 30);
+    assert_eq!(metric(&serving, "signpost_request_log_shipped_total ").await, before);
+    serving.limit_files(None);
+    let mut answered = 30;
+    while totals(&pool).await.0 < 5 {
+        assert_eq!(ask(serving.http, b"contoso.com", "").await.status, 200);
+        answered += 1;
+        assert!(answered < 100_000, "never written again");
+    }
+    let dropped = metric(&serving, "signpost_request_log_dropped_total ").await;
+    // Every one is somewhere, and once.
+    eventually(|| async { totals(&pool).await == (answered - dropped, answered - dropped) }).await;
+    let says = |what: &str| serving.output.find(|line| line.contains(what)).is_some();
+    assert!(says("the request log can't be written to disk"));
+    assert!(says("the request log is written again"));
+    assert_eq!(metric(&serving, "signpost_request_log_damaged_total ").await, 0);
+    assert!(serving.terminate().0.success());
 }

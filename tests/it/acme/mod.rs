@@ -1,9 +1,9 @@
 //! Certificates from ACME with real peers: Pebble behind a proxy that can make trouble, a CA of our own that does what
 //! it is told, a name server, a load balancer, and several processes of ours on one database.
-mod balancer;
+pub mod balancer;
 mod ca_proxy;
 mod client;
-mod cluster;
+pub mod cluster;
 mod customers;
 mod fake_ca;
 mod hostile_ca;
@@ -15,7 +15,7 @@ mod pebble_for_client;
 mod real_ca;
 mod renewing;
 mod resuming;
-mod rig;
+pub mod rig;
 mod secrets;
 mod separation;
 mod story;
