@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     batch::{Batch, CountKey, request_id},
-    positions::Positions,
+    positions::{self, Positions},
     record::Record,
     spool::{Spool, Taken},
     store,
@@ -121,7 +121,7 @@ impl Shipper {
             return Ok(false);
         }
         let mut tx = self.pool.begin().await?;
-        let mut positions = store::lock_positions(&mut tx, self.spool.id()).await?;
+        let mut positions = positions::store::lock_positions(&mut tx, self.spool.id()).await?;
         let taken = self.read(positions.clone()).await?;
         if taken.is_empty() {
             self.set_reached(positions);
@@ -134,7 +134,7 @@ impl Shipper {
         let batch = Self::batch(records);
         batch.write(&mut tx).await?;
         tell_first(&mut tx, &batch).await?;
-        store::set_positions(&mut tx, self.spool.id(), moved.iter().copied(), self.spool.oldest()).await?;
+        positions::store::set_positions(&mut tx, self.spool.id(), moved.iter().copied(), self.spool.oldest()).await?;
         tx.commit().await?;
         self.shipped.fetch_add(count, Ordering::Relaxed);
         if damaged > 0 {
@@ -158,7 +158,7 @@ impl Shipper {
         };
         if due {
             let mut db = self.pool.acquire().await?;
-            let positions = store::list_positions(&mut db, self.spool.id()).await?;
+            let positions = positions::store::list_positions(&mut db, self.spool.id()).await?;
             let is_set_back = self.spool.unshipped(&positions) > 0;
             self.set_reached(positions);
             return Ok(is_set_back);
