@@ -34,7 +34,7 @@ impl Batch {
 
     /// A row and its count, of a time that is over.
     pub fn add_past(&mut self, row: Row<'static>) {
-        self.add(request_id(&ContextV7::new(), row.at), row);
+        self.add(request_id(row.at), row);
     }
 
     /// Rows and counts, in the caller's transaction.
@@ -101,16 +101,28 @@ fn hour(at: i64) -> DateTime<Utc> {
     at - TimeDelta::seconds(at.timestamp() % 3600) - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()))
 }
 
-/// Ordered by the time of the request.
-pub(super) fn request_id(context: &ContextV7, at: i64) -> Uuid {
+/// Ordered by the time of the request, to less than a microsecond: several workers' requests are shipped one segment
+/// after the other, and not as they came. A context that is kept would let no id be less than the one before.
+pub(super) fn request_id(at: i64) -> Uuid {
     let at = time(at);
+    let context = ContextV7::new().with_additional_precision();
     let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
-    Uuid::new_v7(Timestamp::from_unix(context, seconds, at.timestamp_subsec_nanos()))
+    Uuid::new_v7(Timestamp::from_unix(&context, seconds, at.timestamp_subsec_nanos()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_of_the_requests_whenever_they_are_shipped() {
+        let at = 1_795_418_356_123_456;
+        let later: Vec<_> = [at + 1, at + 2, at + 999, at + 86_400_000_000].map(request_id).into();
+        let earlier = [at - 86_400_000_000, at - 1, at].map(request_id);
+        let all = [&earlier[..], &later].concat();
+        assert!(all.is_sorted(), "{all:?}");
+        assert_ne!(request_id(at), request_id(at));
+    }
 
     #[test]
     fn counts_are_kept_by_the_hour() {

@@ -12,11 +12,10 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::{ContextV7, Uuid};
 
 use super::{
     batch::{Batch, CountKey, request_id},
-    positions::Positions,
+    positions::{self, Positions},
     record::Record,
     spool::{Spool, Taken},
     store,
@@ -39,7 +38,6 @@ pub struct Shipper {
     spool: Arc<Spool>,
     shipped: AtomicU64,
     damaged: AtomicU64,
-    context: Mutex<ContextV7>,
     /// Where this process stopped shipping: an empty spool then costs the database nothing.
     reached: Mutex<Option<(Positions, Instant)>>,
 }
@@ -60,7 +58,6 @@ impl Shipper {
             spool,
             shipped: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
-            context: Mutex::new(ContextV7::new()),
             reached: Mutex::new(None),
         }
     }
@@ -124,7 +121,7 @@ impl Shipper {
             return Ok(false);
         }
         let mut tx = self.pool.begin().await?;
-        let mut positions = store::lock_positions(&mut tx, self.spool.id()).await?;
+        let mut positions = positions::store::lock_positions(&mut tx, self.spool.id()).await?;
         let taken = self.read(positions.clone()).await?;
         if taken.is_empty() {
             self.set_reached(positions);
@@ -134,10 +131,10 @@ impl Shipper {
         let damaged: u64 = taken.iter().map(|taken| taken.read.damaged).sum();
         let records: Vec<_> = taken.into_iter().flat_map(|taken| taken.read.records).collect();
         let count = records.len() as u64;
-        let batch = self.batch(records);
+        let batch = Self::batch(records);
         batch.write(&mut tx).await?;
         tell_first(&mut tx, &batch).await?;
-        store::set_positions(&mut tx, self.spool.id(), moved.iter().copied(), self.spool.oldest()).await?;
+        positions::store::set_positions(&mut tx, self.spool.id(), moved.iter().copied(), self.spool.oldest()).await?;
         tx.commit().await?;
         self.shipped.fetch_add(count, Ordering::Relaxed);
         if damaged > 0 {
@@ -161,7 +158,7 @@ impl Shipper {
         };
         if due {
             let mut db = self.pool.acquire().await?;
-            let positions = store::list_positions(&mut db, self.spool.id()).await?;
+            let positions = positions::store::list_positions(&mut db, self.spool.id()).await?;
             let is_set_back = self.spool.unshipped(&positions) > 0;
             self.set_reached(positions);
             return Ok(is_set_back);
@@ -190,12 +187,12 @@ impl Shipper {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn batch(&self, records: Vec<Record<'static>>) -> Batch {
+    fn batch(records: Vec<Record<'static>>) -> Batch {
         let mut batch = Batch::default();
         for record in records {
             match record {
-                Record::Hit(row) => batch.add(self.request_id(row.at), row),
-                Record::Stranger(row) => batch.rows.push((self.request_id(row.at), row)),
+                Record::Hit(row) => batch.add(request_id(row.at), row),
+                Record::Stranger(row) => batch.rows.push((request_id(row.at), row)),
                 Record::StrangerCount {
                     at,
                     model_family,
@@ -207,12 +204,6 @@ impl Shipper {
             }
         }
         batch
-    }
-
-    /// Ordered by the time of the request, and in the order of arrival within a millisecond.
-    fn request_id(&self, at: i64) -> Uuid {
-        let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
-        request_id(&context, at)
     }
 }
 

@@ -1,4 +1,6 @@
 //! How far a spool was shipped: what the database knows of it.
+pub mod store;
+
 use std::collections::BTreeMap;
 
 /// How far each segment was shipped.
