@@ -93,8 +93,11 @@ impl Installation {
     /// For a process that started while the database was away: returns when it is back, with the newest schema, and is
     /// the one that our keys belong to. Until then nothing is read from it: another's would take away what is served.
     pub async fn prepare_when_back(&self) {
-        let mut was_told = self.is_database_there;
-        while !self.is_database_there {
+        if self.is_database_there {
+            return;
+        }
+        let mut was_told = false;
+        loop {
             let Err(error) = self.prepare().await else { return };
             if !is_away(&error) && !std::mem::replace(&mut was_told, true) {
                 tracing::error!(

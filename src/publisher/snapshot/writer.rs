@@ -103,7 +103,8 @@ impl Snapshot {
         let (path, beside, was_refused) = (self.path.clone(), self.beside(), self.was_refused);
         let finished = tokio::task::spawn_blocking(move || {
             writing.finish(as_of)?;
-            if was_refused {
+            // Somebody may have taken it away already.
+            if was_refused && path.exists() {
                 fs::rename(&path, path.with_extension("snapshot.refused"))?;
             }
             fs::rename(beside, &path)?;
