@@ -51,8 +51,7 @@ impl Cluster {
             directory,
             server: None,
         };
-        let made = cluster
-            .program("initdb")
+        let made = Self::program("initdb")
             .args([
                 "--username=signpost",
                 "--auth=trust",
@@ -71,7 +70,7 @@ impl Cluster {
     /// Starts the server, and waits until it answers.
     pub fn begin(&mut self) {
         let log = fs::File::create(self.directory.path().join("log")).unwrap();
-        let mut command = self.program("postgres");
+        let mut command = Self::program("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(&self.socket_dir);
         for setting in ["listen_addresses=", "fsync=off", "full_page_writes=off"] {
             command.args(["-c", setting]);
@@ -153,7 +152,7 @@ impl Cluster {
         command
     }
 
-    fn program(&self, program: &str) -> Command {
+    fn program(program: &str) -> Command {
         let program = bin().join(program);
         let mut command = match service_user() {
             Some((user, group)) => {

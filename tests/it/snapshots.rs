@@ -11,6 +11,7 @@ use std::{
 
 use serde_json::Value;
 use sqlx::PgPool;
+use tokio::task::JoinSet;
 
 use crate::{
     app::{eventually, intune_document},
@@ -293,7 +294,8 @@ async fn killed_at_any_moment_a_node_never_goes_back_behind_what_it_answered() {
     let (mut gone, number) = (Vec::new(), Arc::new(AtomicI64::new(0)));
     for round in 0..12_u64 {
         let pool = rig.cluster.pool().await;
-        let changing = tokio::spawn(keep_changing(pool.clone(), hostnames.clone(), number.clone()));
+        let mut changing = JoinSet::new();
+        changing.spawn(keep_changing(pool.clone(), hostnames.clone(), number.clone()));
         // Every other round is killed in the middle of its start.
         let random = Duration::from_micros(u64::try_from(uuid::Uuid::now_v7().as_u128() % 300_000).unwrap());
         if round % 2 == 0 {
@@ -316,8 +318,7 @@ async fn killed_at_any_moment_a_node_never_goes_back_behind_what_it_answered() {
             tokio::time::sleep(random).await;
             serving.kill();
         }
-        changing.abort();
-        changing.await.ok();
+        changing.shutdown().await;
         let committed: Vec<(String, i64)> =
             sqlx::query_as("select hostname, substring(website_url from '[0-9]+')::bigint from domains")
                 .fetch_all(&pool)

@@ -220,3 +220,24 @@ fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), Refusal> +
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_with_any_bit_turned_is_damaged() {
+        let mark = Mark {
+            synced: 123_456,
+            as_of: 1_800_000_000,
+        };
+        let bytes = mark.to_bytes();
+        assert_eq!(Mark::parse(&bytes), Some(mark));
+        for bit in 0..MARK * 8 {
+            let mut turned = bytes;
+            turned[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Mark::parse(&turned), None, "bit {bit}");
+        }
+        assert_eq!(magic().len(), MAGIC);
+    }
+}

@@ -287,19 +287,3 @@ async fn a_refused_file_is_kept_beside_the_one_that_takes_its_place() {
     let kept = fs::read(node.path().with_extension("snapshot.refused")).unwrap();
     assert_eq!(kept, b"damaged");
 }
-
-#[test]
-fn a_mark_with_any_bit_turned_is_damaged() {
-    let mark = Mark {
-        synced: 123_456,
-        as_of: 1_800_000_000,
-    };
-    let bytes = mark.to_bytes();
-    assert_eq!(Mark::parse(&bytes), Some(mark));
-    for bit in 0..MARK * 8 {
-        let mut turned = bytes;
-        turned[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(Mark::parse(&turned), None, "bit {bit}");
-    }
-    assert_eq!(magic().len(), MAGIC);
-}
