@@ -77,6 +77,24 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> 
     Ok(postcard::from_bytes(&payload).ok())
 }
 
+/// Reads the payload of one frame, which lies within the next `left` bytes, into `payload`. Returns the frame's length.
+/// `None` where no whole frame is.
+pub fn read_payload(from: &mut impl Read, left: u64, payload: &mut Vec<u8>) -> io::Result<Option<u64>> {
+    let mut header = [0; HEADER];
+    if !fill(from, &mut header)? {
+        return Ok(None);
+    }
+    let (length, checksum) = header.split_at(4);
+    let (length, checksum) = (number(length), number(checksum));
+    let whole = HEADER as u64 + u64::from(length);
+    if length > MAX || whole > left {
+        return Ok(None);
+    }
+    payload.resize(length as usize, 0);
+    let is_whole = fill(from, payload)? && crc32fast::hash(payload) == checksum;
+    Ok(is_whole.then_some(whole))
+}
+
 fn number(bytes: &[u8]) -> u32 {
     bytes.try_into().map_or(u32::MAX, u32::from_le_bytes)
 }

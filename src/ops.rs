@@ -15,6 +15,7 @@ use crate::{
         standing::Board,
     },
     discovery::handler::Discovery,
+    publisher::standing::Standing,
     request_log::{lane::Lanes, shipper::Shipper, spool::Spool},
     rotation,
     telemetry::{Gauges, catch_up},
@@ -27,8 +28,7 @@ pub struct Ops {
     pub gauges: Gauges,
     /// From the start of the listeners until they are to stop.
     pub ready: Arc<AtomicBool>,
-    /// An empty directory would send every device to Apple.
-    pub is_filled: Arc<AtomicBool>,
+    pub standing: Arc<Standing>,
     pub discovery: Arc<Discovery>,
     pub resolver: Arc<Resolver>,
     pub served: Arc<Served>,
@@ -56,10 +56,11 @@ async fn health() -> &'static str {
 
 /// Ready once the directory is filled, also without a database; not any more once it is told to stop.
 async fn readiness(ops: web::Data<Ops>) -> HttpResponse {
-    match ops.ready.load(Ordering::Acquire) && ops.is_filled.load(Ordering::Acquire) {
-        true => HttpResponse::Ok().body("ready\n"),
-        false => HttpResponse::ServiceUnavailable()
-            .body("not ready: the directory is not loaded, or the process is stopping\n"),
+    let told = ops.standing.told().map_or_else(String::new, |told| told + "\n");
+    match (ops.ready.load(Ordering::Acquire), ops.standing.is_filled()) {
+        (true, true) => HttpResponse::Ok().body(format!("ready\n{told}")),
+        (true, false) => HttpResponse::ServiceUnavailable().body(format!("not ready: the directory is empty\n{told}")),
+        (false, _) => HttpResponse::ServiceUnavailable().body("not ready: the process starts, or is stopping\n"),
     }
 }
 
@@ -85,6 +86,7 @@ impl Ops {
         self.gauges
             .directory_entries
             .set(gauge(self.discovery.directory.len() as u64));
+        self.look_at_standing();
         let certificates = self.resolver.counts(crate::clock::now().timestamp());
         self.gauges
             .certificates
@@ -120,6 +122,21 @@ impl Ops {
             .pool_connections
             .with_label_values(&["busy"])
             .set(gauge(size.saturating_sub(idle)));
+    }
+
+    fn look_at_standing(&self) {
+        let standing = &self.standing;
+        self.gauges
+            .database_reachable
+            .set(i64::from(standing.is_database_there()));
+        let age = |as_of: i64| (crate::clock::now().timestamp() - as_of).max(0);
+        self.gauges.directory_age.set(standing.as_of().map_or(-1, age));
+        self.gauges
+            .snapshot_refused
+            .set(i64::from(standing.is_snapshot_refused()));
+        self.gauges
+            .snapshot_failing
+            .set(i64::from(!standing.is_snapshot_written()));
     }
 
     fn look_at_certificates(&self) {

@@ -68,6 +68,10 @@ pub struct Gauges {
     pub pool_connections: IntGaugeVec,
     pub old_seals: IntGaugeVec,
     pub snapshot_old_seals: IntGauge,
+    pub snapshot_refused: IntGauge,
+    pub snapshot_failing: IntGauge,
+    pub database_reachable: IntGauge,
+    pub directory_age: IntGauge,
 }
 
 impl Gauges {
@@ -147,6 +151,19 @@ impl Gauges {
             snapshot_old_seals: gauge(
                 "signpost_snapshot_under_old_keys",
                 "1: the snapshot on this node's disk does not open with the first secret key alone.",
+            )?,
+            snapshot_refused: gauge(
+                "signpost_snapshot_refused",
+                "1: this node started without the database, and did not believe its snapshot.",
+            )?,
+            snapshot_failing: gauge("signpost_snapshot_failing", "1: the snapshot can't be written.")?,
+            database_reachable: gauge(
+                "signpost_database_reachable",
+                "1: what is served follows the database; 0: it is away, and what was known last is served.",
+            )?,
+            directory_age: gauge(
+                "signpost_directory_age_seconds",
+                "Seconds since what is served was last the same as the database; -1: nothing is served yet.",
             )?,
         })
     }

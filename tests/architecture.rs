@@ -92,6 +92,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "accounts",
             "certificates",
+            "clock",
             "discovery",
             "domains",
             "frames",
@@ -159,6 +160,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "certificates",
             "clock",
             "discovery",
+            "publisher",
             "request_log",
             "rotation",
             "telemetry",

@@ -39,6 +39,19 @@ pub async fn open(db: &mut PgConnection, path: &Path) -> Result<Keyring, Keyring
         Ok(false) => return Err(KeyringError::Lost(shown())),
         _ => Keyring::load(path)?,
     };
+    agree(db, &keyring, known, path).await?;
+    Ok(keyring)
+}
+
+/// The same for keys that are in use already: a database that was away may be another one now.
+pub async fn check(db: &mut PgConnection, keyring: &Keyring, path: &Path) -> Result<(), KeyringError> {
+    store::lock(db).await?;
+    let known = store::list(db).await?;
+    agree(db, keyring, known, path).await
+}
+
+async fn agree(db: &mut PgConnection, keyring: &Keyring, known: Vec<Vec<u8>>, path: &Path) -> Result<(), KeyringError> {
+    let shown = || path.display().to_string();
     if !known.is_empty() && !keyring.ids().any(|id| known.iter().any(|known| known == id.as_bytes())) {
         return Err(KeyringError::Wrong(shown()));
     }
@@ -55,7 +68,7 @@ pub async fn open(db: &mut PgConnection, path: &Path) -> Result<Keyring, Keyring
         store::insert(db, id.as_bytes()).await?;
     }
     store::begin_sealing(db, keyring.current().as_bytes()).await?;
-    Ok(keyring)
+    Ok(())
 }
 
 /// By key, with what it is needed for.

@@ -5,44 +5,42 @@
 //! While Postgres is gone everything goes on with what is in memory; a node that starts without
 //! Postgres begins with its `snapshot`.
 mod entry;
+mod follow;
 pub mod preview;
 pub mod record;
 mod seals;
 pub mod snapshot;
+pub mod standing;
 pub mod store;
 pub mod targets;
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use futures_util::TryStreamExt;
-use sqlx::{PgPool, postgres::PgListener};
+use sqlx::PgPool;
 use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 
 pub use entry::UnreadableRow;
 use entry::preview_entry;
 
-use crate::certificates::wanted::Wanted;
+use crate::{certificates::wanted::Wanted, clock};
 
 use record::Record;
 use seals::Seals;
-use snapshot::Snapshot;
+use snapshot::{Found, Refusal, Snapshot};
+use standing::Standing;
 use targets::Targets;
 
-/// A change that no notification announced is served after this at the latest.
-const POLL: Duration = Duration::from_millis(150);
-/// Between two attempts while the database is away.
-const RETRY: Duration = Duration::from_secs(1);
+/// A look at the change log that takes longer has no answer to expect.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The change log is kept for an hour: who was away for longer than this loads everything.
 const TRUSTED_GAP: Duration = Duration::from_secs(30 * 60);
 /// Records that one blocking task publishes: unsealing keys and building entries is work for all cores.
@@ -58,11 +56,13 @@ pub struct Publisher {
     position: Option<Position>,
     /// Told of hostnames that are served without a certificate.
     certificate_wanted: Arc<Wanted>,
-    is_filled: Arc<AtomicBool>,
+    standing: Arc<Standing>,
 }
 
 /// How far the change log has been read.
 struct Position {
+    /// In which run of which server, and in which of its tables: numbers of others mean nothing here.
+    origin: String,
     /// The oldest transaction that was still running: everything before it has been seen.
     xmin: i64,
     /// Changes at or after `xmin` that have been seen.
@@ -72,22 +72,23 @@ struct Position {
 
 impl Publisher {
     #[must_use]
-    pub fn new(pool: PgPool, targets: Targets, snapshot: Snapshot, certificate_wanted: Arc<Wanted>) -> Self {
+    pub fn new(pool: PgPool, targets: Targets, state_dir: &Path, certificate_wanted: Arc<Wanted>) -> Self {
+        let standing = Arc::new(Standing::default());
         Self {
             pool,
             seals: Seals::new(targets.keyring.clone()),
+            snapshot: Snapshot::new(state_dir, targets.keyring.clone(), standing.clone()),
             targets,
-            snapshot,
             position: None,
             certificate_wanted,
-            is_filled: Arc::default(),
+            standing,
         }
     }
 
-    /// Whether the directory was ever filled, from the database or a snapshot.
+    /// How well what is served is known.
     #[must_use]
-    pub fn is_filled(&self) -> Arc<AtomicBool> {
-        self.is_filled.clone()
+    pub fn standing(&self) -> Arc<Standing> {
+        self.standing.clone()
     }
 
     /// Whether the snapshot needs a secret key that is not the first one.
@@ -96,15 +97,42 @@ impl Publisher {
         self.seals.needs_old_key()
     }
 
-    /// Publishes what the snapshot on disk holds, for a start without the database. Returns how many.
-    pub async fn load_snapshot(&self) -> std::io::Result<usize> {
+    /// Publishes what the snapshot on disk holds, for a start without the database. A snapshot that can't be believed
+    /// is worse than none: a device that gets no answer tries again, one that gets a wrong one does not.
+    pub async fn load_snapshot(&mut self) {
         let (targets, path) = (self.targets.clone(), self.snapshot.path().to_owned());
-        let read = tokio::task::spawn_blocking(move || {
-            snapshot::replay(&path, |record| targets.publish(record), |gone| targets.remove(gone))
+        let read = tokio::task::spawn_blocking(move || match snapshot::find(&path, &targets.keyring) {
+            Found::Good(contents) => {
+                let published = contents.publish(|record| targets.publish(record));
+                if published.is_err() {
+                    targets.retain(|_| false);
+                }
+                published.map(|records| Some((records, contents)))
+            }
+            Found::Nothing => Ok(None),
+            Found::Refused(refusal) => Err(refusal),
         });
-        let records = read.await.map_err(std::io::Error::other)??;
-        self.is_filled.store(records > 0, Ordering::Release);
-        Ok(records)
+        let read = read.await.map_err(|panic| Refusal::from(std::io::Error::other(panic)));
+        match read.flatten() {
+            Ok(Some((records, contents))) => {
+                if contents.is_torn {
+                    tracing::warn!("what this node wrote last before it was killed is missing in its snapshot");
+                }
+                let as_of = contents.as_of();
+                tracing::warn!(records, %as_of, "the database is away: answering from the last snapshot");
+                // Nothing in it is no answer for anybody.
+                if records > 0 {
+                    self.standing.snapshot_was_read(contents.as_of);
+                }
+            }
+            Ok(None) => tracing::error!("the database is away and there is no snapshot: not ready until it is back"),
+            Err(refusal) => {
+                let path = self.snapshot.path().display();
+                tracing::error!(%path, %refusal, "the database is away and the snapshot is refused: not ready until it is back");
+                self.snapshot.keep_refused();
+                self.standing.snapshot_was_refused(&refusal);
+            }
+        }
     }
 
     /// Loads everything from the database, and drops what is no longer there.
@@ -113,7 +141,8 @@ impl Publisher {
         self.position = None;
         let mut tx = self.pool.begin().await?;
         store::freeze(&mut tx).await?;
-        let xmin = store::xmin(&mut tx).await?;
+        let as_of = clock::now().timestamp();
+        let moment = store::moment(&mut tx).await?;
         let resealed_at = self.seals.resealed_at(&mut tx).await?;
         let mut needs_old_key = false;
         let mut hostnames = HashSet::new();
@@ -136,7 +165,7 @@ impl Publisher {
         let own = store::list_own(&mut tx, &self.targets.issuer, &self.targets.own_hosts).await?;
         tx.commit().await?;
         self.snapshot.put(&own);
-        self.snapshot.finish();
+        self.snapshot.finish(as_of).await;
         self.seals.renew(needs_old_key | self.seals.are_old(&own), resealed_at);
         own.into_iter().for_each(|record| self.targets.publish(record));
         while !tasks.is_empty() {
@@ -144,11 +173,12 @@ impl Publisher {
         }
         self.targets.retain(|hostname| hostnames.contains(hostname));
         self.position = Some(Position {
-            xmin,
+            origin: moment.origin,
+            xmin: moment.xmin,
             seen: HashSet::new(),
             at: Instant::now(),
         });
-        self.is_filled.store(true, Ordering::Release);
+        self.standing.database_was_read(as_of);
         Ok(())
     }
 
@@ -161,10 +191,16 @@ impl Publisher {
         else {
             return self.reload().await;
         };
-        let mut db = self.pool.acquire().await?;
-        let changes = store::changes_since(&mut db, position.xmin).await?;
-        if changes.xmin < position.xmin {
-            tracing::warn!("the database was set back: loading everything again");
+        let as_of = clock::now().timestamp();
+        let looked = tokio::time::timeout(PATIENCE, async {
+            let mut db = self.pool.acquire().await?;
+            let changes = store::changes_since(&mut db, position.xmin).await?;
+            Ok::<_, sqlx::Error>((db, changes))
+        });
+        let (mut db, changes) = looked.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        if changes.moment.origin != position.origin || changes.moment.xmin < position.xmin {
+            // A restart costs one load too many, a restored database that is taken for the old one costs its changes.
+            tracing::warn!("the database was started again, replaced or set back: loading everything");
             drop(db);
             return self.reload().await;
         }
@@ -181,13 +217,15 @@ impl Publisher {
                 .await?;
         }
         self.position = Some(Position {
-            xmin: changes.xmin,
+            origin: changes.moment.origin,
+            xmin: changes.moment.xmin,
             seen,
             at: Instant::now(),
         });
+        self.standing.database_was_read(as_of);
         let are_to_be_renewed = self.seals.are_to_be_renewed(&mut db).await?;
         drop(db);
-        if self.snapshot.is_overgrown() || are_to_be_renewed {
+        if self.snapshot.is_to_be_renewed() || are_to_be_renewed {
             self.load().await?;
         }
         Ok(hostnames.len())
@@ -196,6 +234,24 @@ impl Publisher {
     async fn reload(&mut self) -> Result<usize, sqlx::Error> {
         self.load().await?;
         Ok(self.targets.discovery.directory.len())
+    }
+
+    /// Lets the disk follow.
+    async fn settle(&mut self) {
+        if let Some(as_of) = self.known_as_of() {
+            self.snapshot.settle(as_of).await;
+        }
+    }
+
+    async fn settle_now(&mut self) {
+        if let Some(as_of) = self.known_as_of() {
+            self.snapshot.settle_now(as_of).await;
+        }
+    }
+
+    /// Not while a full load has failed: then a new file was begun, and is none yet.
+    fn known_as_of(&self) -> Option<i64> {
+        self.position.as_ref().and_then(|_| self.standing.as_of())
     }
 
     async fn publish_changed(
@@ -226,59 +282,10 @@ impl Publisher {
             .for_each(|record: Record| self.targets.publish(record));
         Ok(())
     }
-
-    /// Keeps everything fresh until `cancel`. Losing the database is no reason to stop: it is tried
-    /// again, and meanwhile what is in memory is served.
-    pub async fn run(mut self, cancel: CancellationToken) {
-        let mut listener = None;
-        let mut is_away = false;
-        loop {
-            if listener.is_none() {
-                listener = self.listen().await;
-            }
-            let pause = match self.refresh().await {
-                Ok(_) => {
-                    if std::mem::take(&mut is_away) {
-                        tracing::info!("the database is back");
-                    }
-                    POLL
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut is_away, true) {
-                        tracing::warn!(%error, "the database is away: serving what is in memory");
-                    }
-                    listener = None;
-                    RETRY
-                }
-            };
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-                () = hint(&mut listener) => {}
-            }
-        }
-    }
-
-    async fn listen(&self) -> Option<PgListener> {
-        let mut listener = PgListener::connect_with(&self.pool).await.ok()?;
-        listener.listen("signpost_directory").await.ok()?;
-        Some(listener)
-    }
 }
 
 /// A task that panicked is an error of the load.
 fn finished(task: Option<Result<(), JoinError>>) -> Result<(), sqlx::Error> {
     let failed = |error| sqlx::Error::Io(std::io::Error::other(error));
     task.transpose().map(drop).map_err(failed)
-}
-
-/// Returns when something was announced. A listener that lost its connection is dropped; polling goes on.
-async fn hint(listener: &mut Option<PgListener>) {
-    let Some(listening) = listener else {
-        return std::future::pending().await;
-    };
-    if !matches!(listening.try_recv().await, Ok(Some(_))) {
-        *listener = None;
-        std::future::pending().await
-    }
 }

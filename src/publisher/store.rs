@@ -56,11 +56,23 @@ pub async fn freeze(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// The oldest transaction that was running at this moment.
-pub async fn xmin(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xmin!""#)
-        .fetch_one(db)
-        .await
+/// Where in the database's life a reader is.
+pub struct Moment {
+    /// The run of the server, and the file of the change log: a restored database has another, whether it is another
+    /// server, another database, or tables that were made or filled anew.
+    pub origin: String,
+    /// The oldest transaction that was running.
+    pub xmin: i64,
+}
+
+pub async fn moment(db: &mut PgConnection) -> Result<Moment, sqlx::Error> {
+    sqlx::query_as!(
+        Moment,
+        r#"select extract(epoch from pg_postmaster_start_time())::text || ' ' || pg_relation_filepath('directory_changes') as "origin!",
+                  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xmin!""#
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Every domain that is to be served.
@@ -147,24 +159,29 @@ pub async fn list_own(db: &mut PgConnection, issuer: &str, own_hosts: &[String])
 
 /// Changes since a transaction, and where to go on.
 pub struct Changes {
-    pub xmin: i64,
+    pub moment: Moment,
     /// `(directory_change_id, hostname)`
     pub rows: Vec<(i64, String)>,
 }
 
 /// Changes made by `since` or a later transaction, as one statement sees them.
 pub async fn changes_since(db: &mut PgConnection, since: i64) -> Result<Changes, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xmin!",
+    let mut rows = sqlx::query!(
+        r#"select extract(epoch from pg_postmaster_start_time())::text || ' ' || pg_relation_filepath('directory_changes') as "origin!",
+                  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xmin!",
                   c.directory_change_id as "id?", c.hostname as "hostname?"
              from (select) one left join directory_changes c on c.xid >= ($1::bigint)::text::xid8"#,
         since,
     )
     .fetch_all(db)
     .await?;
-    let xmin = rows.first().map_or(since, |row| row.xmin);
+    let first = rows.first_mut().ok_or(sqlx::Error::RowNotFound)?;
+    let moment = Moment {
+        origin: std::mem::take(&mut first.origin),
+        xmin: first.xmin,
+    };
     Ok(Changes {
-        xmin,
+        moment,
         rows: rows.into_iter().filter_map(|row| row.id.zip(row.hostname)).collect(),
     })
 }

@@ -3,30 +3,37 @@
 use std::{
     fs::{self, File, Permissions},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::{
     config::Settings,
     keyring,
     postgres::{self, Postgres, Source},
+    publisher::snapshot,
     sealed::Keyring,
 };
 
 const CONNECTIONS: u32 = 16;
 /// A database that does not answer for this long is away.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for a node that can go on without: devices wait meanwhile.
+const HASTE: Duration = Duration::from_millis(400);
+/// Between two attempts while it is away.
+const RETRY: Duration = Duration::from_secs(1);
 
 pub struct Installation {
     pub postgres: Postgres,
     pub keyring: Arc<Keyring>,
     /// Whether the database answered at the start.
     pub is_database_there: bool,
+    secret_key_file: PathBuf,
     /// Held while this process serves: two must not write one spool.
     _lock: Option<File>,
 }
@@ -41,6 +48,7 @@ impl Installation {
                 postgres,
                 keyring: Arc::new(keyring),
                 is_database_there: true,
+                secret_key_file: settings.secret_key_file.clone(),
                 _lock: None,
             }),
             Err(error) => {
@@ -55,7 +63,14 @@ impl Installation {
         prepare_state_dir(&settings.state_dir)?;
         let lock = lock(&settings.state_dir)?;
         let postgres = open_postgres(settings).await?;
-        let (keyring, is_database_there) = match prepare_database(&postgres, settings).await {
+        let prepared = match can_do_without(settings) {
+            true => match ask(&postgres).await {
+                Ok(()) => prepare_database(&postgres, settings).await,
+                Err(error) => Err(error),
+            },
+            false => prepare_database(&postgres, settings).await,
+        };
+        let (keyring, is_database_there) = match prepared {
             Ok(keyring) => (keyring, true),
             Err(error) if is_away(&error) && settings.secret_key_file.exists() => {
                 tracing::warn!(error = crate::telemetry::one_line(&error), "the database is away");
@@ -70,17 +85,36 @@ impl Installation {
             postgres,
             keyring: Arc::new(keyring),
             is_database_there,
+            secret_key_file: settings.secret_key_file.clone(),
             _lock: Some(lock),
         })
     }
 
-    /// For a process that started while the database was away: brings the schema up to date when it
-    /// is back. Never returns.
-    pub async fn migrate_when_back(&self) {
-        while !self.is_database_there && postgres::migrate(self.postgres.background()).await.is_err() {
-            tokio::time::sleep(PATIENCE).await;
+    /// For a process that started while the database was away: returns when it is back, with the newest schema, and is
+    /// the one that our keys belong to. Until then nothing is read from it: another's would take away what is served.
+    pub async fn prepare_when_back(&self) {
+        if self.is_database_there {
+            return;
         }
-        std::future::pending().await
+        let mut was_told = false;
+        loop {
+            let Err(error) = self.prepare().await else { return };
+            if !is_away(&error) && !std::mem::replace(&mut was_told, true) {
+                tracing::error!(
+                    error = crate::telemetry::one_line(&error),
+                    "the database is back and can't be used: going on without it"
+                );
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        let pool = self.postgres.background();
+        postgres::migrate(pool).await?;
+        let mut tx = pool.begin().await?;
+        keyring::check(&mut tx, &self.keyring, &self.secret_key_file).await?;
+        Ok(tx.commit().await?)
     }
 
     pub async fn close(self) {
@@ -127,6 +161,20 @@ async fn open_postgres(settings: &Settings) -> Result<Postgres> {
         },
     };
     Ok(Postgres::open(source, CONNECTIONS).await?)
+}
+
+/// Whether a node could serve without the database.
+fn can_do_without(settings: &Settings) -> bool {
+    let is_elsewhere = settings.database.is_some();
+    is_elsewhere && settings.secret_key_file.exists() && snapshot::path(&settings.state_dir).exists()
+}
+
+/// Not by a pool, which goes on trying for as long as it may.
+async fn ask(postgres: &Postgres) -> Result<()> {
+    let options = postgres.background().connect_options();
+    let asked = tokio::time::timeout(HASTE, async { options.connect().await?.close().await });
+    let asked = asked.await.map_err(|_| sqlx::Error::PoolTimedOut).flatten();
+    asked.context("DATABASE_URL: the database can't be reached")
 }
 
 async fn prepare_database(postgres: &Postgres, settings: &Settings) -> Result<Keyring> {

@@ -39,7 +39,7 @@ use crate::{
     discovery::{front_door::FrontDoor, handler::Discovery},
     jobs::{self, Means},
     ops::Ops,
-    publisher::{Publisher, snapshot::Snapshot},
+    publisher::Publisher,
     request_log::{keeper, lane::Lanes, shipper::Shipper, spool::Spool},
     rotation::Rotation,
     tasks::Tasks,
@@ -108,11 +108,9 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let issuer = issuing::issuer(settings, &pool, &keyring)?;
     let serving = Serving::new(settings, issuer, &registry)?;
     let wanted = Arc::new(Wanted::default());
-    let snapshot = Snapshot::new(&settings.state_dir);
     let targets = serving.targets(&keyring);
-    let mut publisher = Publisher::new(pool.clone(), targets, snapshot, wanted.clone());
-    let is_filled = publisher.is_filled();
-    fill(&mut publisher, installation.is_database_there).await?;
+    let mut publisher = Publisher::new(pool.clone(), targets, &settings.state_dir, wanted.clone());
+    fill(&mut publisher, installation.is_database_there).await;
     let node = Member::join(settings, &installation).await;
 
     let spool =
@@ -141,7 +139,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         gauges: Gauges::register(&registry)?,
         registry,
         ready: ready.clone(),
-        is_filled,
+        standing: publisher.standing(),
         discovery: discovery.clone(),
         resolver: resolver.clone(),
         served: node.served.clone(),
@@ -158,7 +156,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let challenges = node.challenges();
     let mut tasks = Tasks::default();
     node.start(settings, looks, &mut tasks)?;
-    tasks.spawn("publisher", publisher.run(tasks.cancel()));
+    tasks.spawn("publisher", publish(publisher, installation.clone(), tasks.cancel()));
     issuing::start(&mut tasks, obtainer);
     tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
     tasks.spawn(
@@ -207,23 +205,24 @@ fn door(settings: &Settings, discovery: &Arc<Discovery>, node: &Member, lanes: &
 }
 
 /// From the database, or from the last snapshot if the database is away.
-async fn fill(publisher: &mut Publisher, is_database_there: bool) -> Result<()> {
+async fn fill(publisher: &mut Publisher, is_database_there: bool) {
     if is_database_there {
         match publisher.load().await {
-            Ok(()) => return Ok(()),
+            Ok(()) => return,
             Err(error) => tracing::warn!(%error, "the directory can't be loaded from the database"),
         }
     }
-    let records = publisher
-        .load_snapshot()
+    publisher.load_snapshot().await;
+}
+
+async fn publish(publisher: Publisher, installation: Arc<Installation>, cancel: CancellationToken) {
+    if cancel
+        .run_until_cancelled(installation.prepare_when_back())
         .await
-        .context("the database is away, and the snapshot of the directory can't be read")?;
-    if records == 0 {
-        tracing::error!("the database is away and there is no snapshot: not ready until it is back");
-    } else {
-        tracing::warn!(records, "the database is away: answering from the last snapshot");
+        .is_some()
+    {
+        publisher.run(cancel).await;
     }
-    Ok(())
 }
 
 async fn ship(shipper: Arc<Shipper>, cancel: CancellationToken) {
@@ -231,10 +230,7 @@ async fn ship(shipper: Arc<Shipper>, cancel: CancellationToken) {
 }
 
 async fn keep_database(installation: Arc<Installation>, cancel: CancellationToken) {
-    tokio::select! {
-        () = installation.postgres.supervise(cancel.clone()) => {}
-        () = installation.migrate_when_back() => cancel.cancelled().await,
-    }
+    installation.postgres.supervise(cancel).await;
 }
 
 /// The root of the internal CA, for whoever tries Signpost.

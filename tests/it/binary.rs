@@ -141,6 +141,11 @@ impl Machine {
         serving
     }
 
+    /// Starts `serve` and does not wait.
+    pub fn begin(&self) -> Serving {
+        self.spawn(&[])
+    }
+
     fn spawn(&self, arguments: &[&str]) -> Serving {
         let mut child = self.command(&[&["serve"], arguments].concat()).spawn().unwrap();
         let output = Output::default();
