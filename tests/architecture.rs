@@ -103,7 +103,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "request_log",
-        &["accounts", "clock", "discovery", "frames", "input", "outbox"],
+        &[
+            "accounts",
+            "audit",
+            "clock",
+            "discovery",
+            "frames",
+            "input",
+            "outbox",
+            "sealed",
+        ],
     ),
     // `publisher` for the preview, which must decide as a device's request is decided.
     (
@@ -260,6 +269,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "mail",
             "outbound",
             "probe",
+            "request_log",
             "sealed",
             "server",
             "telemetry",

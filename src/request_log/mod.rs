@@ -3,11 +3,16 @@
 //! The hot path pushes into a bounded queue in memory; `spool` empties it to disk many times a
 //! second; `shipper` carries the spool to Postgres, rows and counts in one transaction. While
 //! Postgres is away the spool grows, up to a limit. No readable user identifier comes this far.
+mod batches;
+pub mod erasure;
 pub mod export;
+pub mod lists;
+pub mod partitions;
 pub mod record;
 pub mod shipper;
 pub mod spool;
 pub mod store;
+pub mod summaries;
 pub mod totals;
 
 use std::cmp::Ordering;

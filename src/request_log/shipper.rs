@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::{
+    partitions,
     record::{Record, Row},
     spool::{Position, Spool},
     store,
@@ -212,7 +213,7 @@ impl Batch {
     /// Rows and counts, in the caller's transaction.
     pub async fn write(&self, db: &mut PgConnection) -> Result<(), sqlx::Error> {
         for day in self.days() {
-            store::ensure_partition(db, day).await?;
+            partitions::store::ensure(db, day).await?;
         }
         store::insert_requests(db, &self.rows).await?;
         store::add_counts(db, &self.counts).await
