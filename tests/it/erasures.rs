@@ -311,7 +311,8 @@ async fn a_deleted_organisation_leaves_a_line_for_operators_and_nothing_else(poo
     let events = number(&pool, "select count(*) from audit_events where organisation_id is null").await;
     assert_eq!(events, 1, "that it was deleted, and when");
     for text in [past.client_id.to_string(), past.domain_id.to_string()] {
-        assert_eq!(remains(&pool, &text).await, Vec::<String>::new());
+        // Whoever looks at statuses takes its hints first.
+        eventually(|| async { remains(&pool, &text).await.is_empty() }).await;
     }
     assert_eq!(
         remains(&pool, "leaving.example").await,
