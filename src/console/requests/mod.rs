@@ -144,7 +144,7 @@ pub async fn ask(db: &mut PgConnection, scope: &Scope, portal_url: &str) -> Resu
 }
 
 async fn export_csv(request: HttpRequest, member: Member, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
-    export(&request, &member, &console, Format::Csv).await
+    export(&request, &member, &console, Format::Csv)
 }
 
 async fn export_ndjson(
@@ -152,17 +152,12 @@ async fn export_ndjson(
     member: Member,
     console: web::Data<Console>,
 ) -> Result<HttpResponse, Fault> {
-    export(&request, &member, &console, Format::Ndjson).await
+    export(&request, &member, &console, Format::Ndjson)
 }
 
 /// `GET /requests/export.csv` and `.ndjson`, with the filter of the page. A failure of the database breaks the connection
 /// off: a file that looks whole and is not would be worse.
-async fn export(
-    request: &HttpRequest,
-    member: &Member,
-    console: &Console,
-    format: Format,
-) -> Result<HttpResponse, Fault> {
+fn export(request: &HttpRequest, member: &Member, console: &Console, format: Format) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::RequestsRead)?;
     let mut form = filter::read(request);
     let Some(filter) = filter::parse(&mut form) else {
