@@ -3,8 +3,8 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use actix_web::web::Data;
-use chrono::{DateTime, Days, TimeDelta, Utc};
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{FutureExt, StreamExt, TryFutureExt, future::BoxFuture, stream::FuturesUnordered};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +27,6 @@ use crate::{
     telemetry, webhooks,
 };
 
-/// Days for which requests are kept at most; an organisation may want less.
-const REQUESTS_KEPT: Days = Days::new(30);
 /// What belongs to no organisation; each says for its own.
 const AUDIT_KEPT: TimeDelta = TimeDelta::days(365);
 /// A node that was away for longer than half of this loads everything anew.
@@ -60,12 +58,22 @@ const JOBS: &[Job] = &[
     Job {
         name: "request log: make partitions",
         every: Duration::from_secs(3600),
-        run: Run::Whole(|db, now| Box::pin(make_partitions(db, now))),
+        run: Run::Piecemeal(|means, now| Box::pin(request_log::partitions::make_ahead(&means.pool, now))),
     },
     Job {
         name: "request log: drop old days",
         every: Duration::from_secs(3600),
-        run: Run::Whole(|db, now| Box::pin(drop_old_requests(db, now))),
+        run: Run::Piecemeal(|means, now| Box::pin(request_log::partitions::keep_up(&means.pool, now).map_ok(drop))),
+    },
+    Job {
+        name: "request log: erase persons",
+        every: Duration::from_secs(60),
+        run: Run::Piecemeal(|means, now| Box::pin(request_log::erasure::run(&means.pool, now).map_ok(drop))),
+    },
+    Job {
+        name: "request log: erase what clients and organisations left",
+        every: Duration::from_secs(600),
+        run: Run::Piecemeal(|means, _| Box::pin(request_log::erasure::gone::run(&means.pool).map_ok(drop))),
     },
     Job {
         name: "audit: delete old events",
@@ -146,19 +154,6 @@ async fn run_once(job: &Job, means: &Means) -> Result<(), sqlx::Error> {
         }
         Run::Piecemeal(run) => run(means, now).await,
     }
-}
-
-/// Today's and the next three days': shipping makes what is missing, but a lock less at midnight is good.
-async fn make_partitions(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    for days in 0..=3 {
-        request_log::store::ensure_partition(db, now.date_naive() + Days::new(days)).await?;
-    }
-    Ok(())
-}
-
-async fn drop_old_requests(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    request_log::store::drop_partitions_before(db, now.date_naive() - REQUESTS_KEPT).await?;
-    request_log::store::delete_sooner(db, now).await.map(drop)
 }
 
 async fn delete_old_audit_events(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {

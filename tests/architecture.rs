@@ -104,7 +104,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "request_log",
-        &["accounts", "clock", "discovery", "frames", "input", "outbox"],
+        &[
+            "accounts",
+            "audit",
+            "clock",
+            "discovery",
+            "frames",
+            "input",
+            "outbox",
+            "sealed",
+        ],
     ),
     // `publisher` for the preview, which must decide as a device's request is decided.
     (
@@ -262,6 +271,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "mail",
             "outbound",
             "probe",
+            "request_log",
             "sealed",
             "server",
             "telemetry",

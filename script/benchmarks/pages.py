@@ -58,7 +58,8 @@ def main():
             times.append(time.monotonic() - began)
         report.pages.append((name, path, times, size))
         note(f"{name}: {show_ms(statistics.median(times))}, at most {show_ms(max(times))}, {size / 1024:.0f} KiB")
-    report.export = export(server, visitor)
+    report.exports = [("the console, NDJSON", *export(server, visitor, "/requests/export.ndjson")),
+                      ("the API, CSV", *export(server, visitor, "/api/v1/requests", "text/csv"))]
     server.stop()
     text = report.markdown()
     print("\n" + text)
@@ -82,6 +83,8 @@ def parse_options():
 
 
 def pages(middle, client_id):
+    ago = lambda **back: (datetime.datetime.now(datetime.UTC) - datetime.timedelta(**back)).strftime("%Y-%m-%dT%H:00:00Z")
+    half, day = ago(days=DAYS // 2), ago(days=1)
     since = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=DAYS)).strftime("%Y-%m-%dT00:00:00Z")
     return [
         ("overview, with the plots of a day and of 30 days", "/"),
@@ -95,7 +98,13 @@ def pages(middle, client_id):
         ("requests of one domain", f"/requests?domain={middle}"),
         ("rejected requests from Watches", "/requests?family=Watch&outcome=rejected"),
         ("API: newest 50 of one client", f"/api/v1/requests?client_id={client_id}&limit=50"),
+        ("API: newest 100 of one domain, by its name", f"/api/v1/requests?domain={middle}&limit=100"),
+        ("API: rejected requests from Watches", "/api/v1/requests?model_family=Watch&outcome=rejected"),
+        ("API: what nobody was told", "/api/v1/requests?outcome=redirected"),
+        ("API: a page 15 days ago", f"/api/v1/requests?until={half}&limit=100"),
         ("API: everything's 30 days by family and day", f"/api/v1/requests/summary?group_by=model_family,day&since={since}"),
+        ("API: everything's 30 days by hour and outcome", f"/api/v1/requests/summary?group_by=hour,outcome&since={since}"),
+        ("API: one day by domain", f"/api/v1/requests/summary?group_by=domain&since={day}"),
     ]
 
 
@@ -202,19 +211,22 @@ class Visitor:
         return response.status, response.read().decode(), response.headers.get("Location")
 
 
-def export(server, visitor):
-    """Rows, seconds, and by how much the server grew meanwhile."""
+def export(server, visitor, path, accept=None):
+    """Rows, seconds, the server's memory before, and at most meanwhile and after."""
     before, began, lines = server.memory()["VmRSS"], time.monotonic(), 0
     headers = {"Host": server.portal, "Cookie": "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())}
+    if accept:
+        headers = {"Host": server.portal, "Authorization": f"Bearer {server.token}", "Accept": accept}
     connection = http.client.HTTPConnection("127.0.0.1", server.http, timeout=600)
-    connection.request("GET", "/requests/export.ndjson", headers=headers)
+    connection.request("GET", path, headers=headers)
     response = connection.getresponse()
     most = before
     while chunk := response.read(1 << 20):
         lines += chunk.count(b"\n")
         most = max(most, server.memory()["VmRSS"])
-    note(f"exported {lines:,} rows in {time.monotonic() - began:.1f} s, {(most - before) / 2**20:+.1f} MiB")
-    return lines, time.monotonic() - began, most - before
+    took, after = time.monotonic() - began, server.memory()["VmRSS"]
+    note(f"exported {lines:,} rows in {took:.1f} s, {(most - before) / 2**20:+.1f} MiB")
+    return lines, took, before, most, after
 
 
 # --- The report
@@ -222,7 +234,7 @@ def export(server, visitor):
 
 class Report:
     def __init__(self, options):
-        self.options, self.pages, self.export = options, [], None
+        self.options, self.pages, self.exports = options, [], []
 
     def markdown(self):
         options = self.options
@@ -231,13 +243,14 @@ class Report:
             middle = statistics.median(times)
             rows.append((name, show_ms(middle), show_ms(sorted(times)[len(times) * 95 // 100]), f"{size / 1024:.0f} KiB",
                          "met" if middle <= TARGET else f"**missed** by {100 * (middle / TARGET - 1):.0f} %"))
-        lines, took, grown = self.export
+        mib = lambda size: f"{size / 2**20:.0f} MiB"
+        exports = [(name, f"{lines:,}", f"{took:.1f} s", mib(before), mib(most), mib(after)) for name, lines, took, before, most, after in self.exports]
         return "\n\n".join([
             "# Pages and lists",
             f"Written by `script/bench --pages` on {datetime.date.today()}: one organisation with {options.domains:,} domains of as many clients, and "
             f"{options.rows:,} requests within {DAYS} days. Each is asked for {options.times} times over one connection; the target is {show_ms(TARGET)} for half of them.",
             table("## Answers", ["", "median", "95 of 100", "size", ""], rows),
-            f"The export of all requests, {lines:,} rows as NDJSON, takes {took:.1f} s; the server grows by {grown / 2**20:.1f} MiB meanwhile.",
+            table("## Exports of all requests", ["", "lines", "", "memory before", "at most", "after"], exports),
             machine(),
         ]) + "\n"
 

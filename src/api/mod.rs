@@ -12,6 +12,7 @@ pub mod docs;
 pub mod documents;
 pub mod domain_body;
 pub mod domains;
+pub mod erasures;
 pub mod exports;
 mod failures;
 pub mod idempotency;
@@ -110,6 +111,8 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(setups::show_setup)
             .service(requests::summarise_requests)
             .service(requests::list_requests)
+            .service(erasures::erase_requests)
+            .service(erasures::list_erasures)
             .service(tokens::list_tokens)
             .service(tokens::create_token)
             .service(tokens::delete_token)

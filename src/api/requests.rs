@@ -18,7 +18,7 @@ use crate::{
     request_log::{
         Filter, Group, SummaryRow,
         export::{Export, Line as RequestBody},
-        store,
+        lists, summaries,
     },
 };
 
@@ -104,7 +104,7 @@ pub async fn list_requests(
     }
     let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
     let mut db = api.pool.acquire().await?;
-    let rows = store::list(&mut db, &scope, &filter, window.after, window.fetch()).await?;
+    let rows = lists::list(&mut db, &scope, &filter, window.after, window.fetch()).await?;
     Ok(HttpResponse::Ok().json(window.page(rows, |request| request.id, RequestBody::from)))
 }
 
@@ -201,7 +201,7 @@ pub async fn summarise_requests(
         - TimeDelta::seconds(since.timestamp().rem_euclid(3600))
         - TimeDelta::nanoseconds(i64::from(since.timestamp_subsec_nanos()));
     let mut db = api.pool.acquire().await?;
-    let rows = store::summarise(&mut db, &scope, &groups, since, until).await?;
+    let rows = summaries::summarise(&mut db, &scope, &groups, (since, until)).await?;
     let line = |row: SummaryRow| SummaryLine {
         model_family: row.model_family,
         domain: row.hostname,

@@ -1,13 +1,15 @@
 //! `signpost org …`
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
     accounts::{
         Operator,
-        organisations::{self, store},
+        organisations::{self, settings, store},
     },
+    domains, request_log,
     server::Installation,
 };
 
@@ -28,6 +30,14 @@ pub enum Org {
     Suspend {
         /// Its id or its name
         organisation: String,
+    },
+    /// Delete an organisation with its domains, its MDM servers and all that devices asked of it, for good
+    Delete {
+        /// Its id or its name
+        organisation: String,
+        /// Its name once more: nobody does it by a slip
+        #[arg(long)]
+        confirm: String,
     },
     /// Resume service
     Resume {
@@ -65,6 +75,17 @@ pub async fn run(command: Org, installation: &Installation) -> Result<()> {
             tx.commit().await?;
             println!("{} is suspended: none of its domains is served.", organisation.name);
         }
+        Org::Delete { organisation, confirm } => {
+            let id = find(&mut tx, operator, &organisation).await?;
+            let name = settings::find(&mut tx, &operator.scope(id)).await?.name.into_string();
+            if confirm.trim() != name {
+                return Err(anyhow!("--confirm is not the organisation's name, `{name}`"));
+            }
+            organisations::set_suspended(&mut tx, operator, id, Some(crate::clock::now())).await?;
+            tx.commit().await?;
+            delete(installation.postgres.background(), operator, id, &name).await?;
+            println!("{name} is deleted, with all that devices asked of it.");
+        }
         Org::Resume { organisation } => {
             let id = find(&mut tx, operator, &organisation).await?;
             let organisation = organisations::set_suspended(&mut tx, operator, id, None).await?;
@@ -72,6 +93,24 @@ pub async fn run(command: Org, installation: &Installation) -> Result<()> {
             println!("{} is served again.", organisation.name);
         }
     }
+    Ok(())
+}
+
+/// In small steps: what is done stays done, and whoever is interrupted calls it again.
+async fn delete(pool: &PgPool, operator: Operator, id: Uuid, name: &str) -> Result<()> {
+    const STEP: i64 = 500;
+    loop {
+        let mut tx = pool.begin().await?;
+        let deleted = domains::delete_some(&mut tx, &operator.scope(id), STEP).await?;
+        tx.commit().await?;
+        if deleted == 0 {
+            break;
+        }
+    }
+    let mut tx = pool.begin().await?;
+    settings::delete_for(&mut tx, operator, id, name).await?;
+    tx.commit().await?;
+    request_log::erasure::gone::run(pool).await?;
     Ok(())
 }
 

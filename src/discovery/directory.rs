@@ -1,6 +1,9 @@
 //! Every hostname that is served and what it answers, in memory. Readers take no lock and see a
 //! change at once; a change touches one entry, however many there are.
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use aws_lc_rs::hmac;
 use papaya::HashMap;
@@ -49,6 +52,7 @@ impl Organisation {
 #[derive(Default)]
 pub struct Directory {
     entries: HashMap<Hostname, Arc<Entry>>,
+    is_filled: AtomicBool,
 }
 
 impl Directory {
@@ -56,6 +60,17 @@ impl Directory {
     #[must_use]
     pub fn find(&self, host: &str) -> Option<Arc<Entry>> {
         self.entries.pin().get(host).cloned()
+    }
+
+    /// Whether it was ever filled. Until then a hostname that is not there may well be known: no device is to hear
+    /// otherwise, it would enroll elsewhere.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.is_filled.load(Ordering::Acquire)
+    }
+
+    pub fn is_filled_now(&self) {
+        self.is_filled.store(true, Ordering::Release);
     }
 
     pub fn put(&self, entry: Entry) {

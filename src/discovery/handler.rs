@@ -45,6 +45,10 @@ impl Discovery {
         let parsed = Query::parse(query);
         let about = || self.about(head, connection, parsed.asked);
         let response = match self.directory.find(host) {
+            None if !self.directory.is_filled() => {
+                self.metrics.refused.inc();
+                return unfilled();
+            }
             None => {
                 log.stranger(&Stranger {
                     about: about(),
@@ -88,6 +92,7 @@ impl Discovery {
             Some(url) => HttpResponse::PermanentRedirect()
                 .insert_header((header::LOCATION, url))
                 .finish(),
+            None if !self.directory.is_filled() => unfilled(),
             None => not_found(),
         }
     }
@@ -226,6 +231,14 @@ pub(super) fn push_encoded(url: &mut String, text: &str) {
 pub fn not_found() -> HttpResponse {
     HttpResponse::NotFound()
         .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .finish()
+}
+
+/// Nobody can say yet whether the domain is known: come again.
+fn unfilled() -> HttpResponse {
+    HttpResponse::ServiceUnavailable()
+        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .insert_header((header::RETRY_AFTER, HeaderValue::from_static("1")))
         .finish()
 }
 

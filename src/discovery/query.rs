@@ -3,7 +3,7 @@
 
 /// The longest `user-identifier` that is looked at. An address has at most 254 bytes (RFC 5321);
 /// a longer one is answered as if it were absent.
-const MAX_USER: usize = 512;
+pub const MAX_USER: usize = 512;
 
 /// The six families that Apple's devices send, exactly so.
 /// [Apple, "Implementing the simple authentication account-driven enrollment flow"]

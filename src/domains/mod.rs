@@ -31,7 +31,7 @@ use connection::Observation;
 pub use own_hosts::OwnHosts;
 use ownership::claims::{Claim, Rival};
 use policy::{Action, Policy, Rule};
-pub use registry::{delete, find_to_change, register, update, verify};
+pub use registry::{delete, delete_some, find_to_change, register, update, verify};
 
 /// A registered hostname with the facts that its status follows from.
 #[derive(Clone, Debug)]

@@ -133,6 +133,15 @@ pub async fn delete(
     record(db, &client, "domain.deleted", subject, json!({})).await
 }
 
+/// Deletes some of an organisation's domains, then of its MDM servers. For an organisation that goes as a whole, and its
+/// audit log with it. Returns how many; `0`: there are none left.
+pub async fn delete_some(db: &mut PgConnection, scope: &Scope, limit: i64) -> Result<u64, DomainError> {
+    match store::delete_some(db, scope, limit).await? {
+        0 => Ok(super::servers::store::delete_some(db, scope, limit).await?),
+        deleted => Ok(deleted),
+    }
+}
+
 /// Takes an operator's word that the client owns the domain, instead of the TXT record. Where several organisations claim
 /// it, `organisation_id` says which one does.
 pub async fn verify(

@@ -225,6 +225,19 @@ pub async fn delete(db: &mut PgConnection, scope: &ClientScope, domain_id: Uuid)
     Ok(())
 }
 
+pub async fn delete_some(db: &mut PgConnection, scope: &Scope, limit: i64) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from domains
+          where organisation_id = $1 and domain_id = any(array(
+                select domain_id from domains where organisation_id = $1 and ($2::uuid is null or client_id = $2)
+                 order by domain_id limit $3))",
+        scope.organisation_id(),
+        scope.client_id(),
+        limit,
+    );
+    Ok(deleted.execute(db).await?.rows_affected())
+}
+
 /// Of a domain that is served, the oldest first; of any if none is.
 pub async fn first_hostname(db: &mut PgConnection, scope: &Scope) -> Result<Option<String>, DomainError> {
     let hostname = sqlx::query_scalar!(

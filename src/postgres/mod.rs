@@ -8,6 +8,7 @@
 mod error;
 mod primary;
 mod sockets;
+mod store;
 
 #[cfg(target_os = "linux")]
 mod answer;

@@ -13,7 +13,7 @@ use sqlx::{
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::sockets;
+use super::{sockets, store};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ impl Servers {
             true => pool.after_connect(|connection, _| {
                 Box::pin(async move {
                     let is_replica = || Error::Protocol("this server is a replica".to_owned());
-                    timeline(connection).await?.map(drop).ok_or_else(is_replica)
+                    store::timeline(connection).await?.map(drop).ok_or_else(is_replica)
                 })
             }),
         }
@@ -118,7 +118,7 @@ impl Servers {
         let ask = async |server: usize| {
             let asked = timeout(CONNECT, async {
                 let mut connection = <PgConnection as sqlx::Connection>::connect_with(&self.0[server]).await?;
-                let timeline = timeline(&mut connection).await?;
+                let timeline = store::timeline(&mut connection).await?;
                 Ok::<_, Error>(timeline.map(|timeline| Primary {
                     server,
                     timeline,
@@ -149,17 +149,9 @@ async fn look(primary: Option<&mut Primary>) -> Look {
     let Some(primary) = primary else {
         return Look::Ended;
     };
-    match timeout(PATIENCE, timeline(&mut primary.connection)).await {
+    match timeout(PATIENCE, store::timeline(&mut primary.connection)).await {
         Ok(Ok(Some(_))) => Look::Fine,
         Ok(_) => Look::Ended,
         Err(_) => Look::Silent,
     }
-}
-
-/// Nothing of a replica.
-async fn timeline(connection: &mut PgConnection) -> Result<Option<i32>, Error> {
-    // The first eight digits of a WAL file's name.
-    let ask = "select case when not pg_is_in_recovery()
-                           then ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int end";
-    sqlx::query_scalar(ask).fetch_one(connection).await
 }

@@ -73,7 +73,7 @@ struct Position {
 impl Publisher {
     #[must_use]
     pub fn new(pool: PgPool, targets: Targets, state_dir: &Path, certificate_wanted: Arc<Wanted>) -> Self {
-        let standing = Arc::new(Standing::default());
+        let standing = Arc::new(Standing::new(targets.discovery.clone()));
         Self {
             pool,
             seals: Seals::new(targets.keyring.clone()),

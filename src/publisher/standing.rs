@@ -1,18 +1,19 @@
 //! How well a node knows what it serves, for whoever watches it: the state of the database as the publisher sees it, and
 //! of the snapshot.
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use chrono::{DateTime, SecondsFormat};
 
+use crate::discovery::handler::Discovery;
+
 /// Nothing was read yet.
 const NEVER: i64 = i64::MIN;
 
 pub struct Standing {
-    /// Whether the directory was ever filled, from the database or a snapshot.
-    is_filled: AtomicBool,
+    discovery: Arc<Discovery>,
     is_database_there: AtomicBool,
     is_from_snapshot: AtomicBool,
     /// Seconds since 1970: then what is served was the same as the database.
@@ -21,10 +22,10 @@ pub struct Standing {
     is_snapshot_written: AtomicBool,
 }
 
-impl Default for Standing {
-    fn default() -> Self {
+impl Standing {
+    pub(super) fn new(discovery: Arc<Discovery>) -> Self {
         Self {
-            is_filled: AtomicBool::new(false),
+            discovery,
             is_database_there: AtomicBool::new(false),
             is_from_snapshot: AtomicBool::new(false),
             as_of: AtomicI64::new(NEVER),
@@ -32,13 +33,11 @@ impl Default for Standing {
             is_snapshot_written: AtomicBool::new(true),
         }
     }
-}
 
-impl Standing {
-    /// An empty directory would send every device to Apple.
+    /// Whether the directory was ever filled, from the database or a snapshot. An empty one can answer nobody.
     #[must_use]
     pub fn is_filled(&self) -> bool {
-        self.is_filled.load(Ordering::Acquire)
+        self.discovery.directory.is_filled()
     }
 
     /// Whether the publisher's last look at the database succeeded.
@@ -86,13 +85,13 @@ impl Standing {
         self.as_of.store(as_of, Ordering::Relaxed);
         self.is_from_snapshot.store(false, Ordering::Relaxed);
         self.is_database_there.store(true, Ordering::Relaxed);
-        self.is_filled.store(true, Ordering::Release);
+        self.discovery.directory.is_filled_now();
     }
 
     pub(super) fn snapshot_was_read(&self, as_of: i64) {
         self.as_of.store(as_of, Ordering::Relaxed);
         self.is_from_snapshot.store(true, Ordering::Relaxed);
-        self.is_filled.store(true, Ordering::Release);
+        self.discovery.directory.is_filled_now();
     }
 
     pub(super) fn snapshot_was_refused(&self, why: &super::snapshot::Refusal) {

@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use super::{record::Row, store};
+use super::{partitions, record::Row, store};
 
 /// What one transaction writes.
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl Batch {
     /// Rows and counts, in the caller's transaction.
     pub async fn write(&self, db: &mut PgConnection) -> Result<(), sqlx::Error> {
         for day in self.days() {
-            store::ensure_partition(db, day).await?;
+            partitions::store::ensure(db, day).await?;
         }
         store::insert_requests(db, &self.rows).await?;
         store::add_counts(db, &self.counts).await

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Filter, Request, store};
+use super::{Filter, Request, lists};
 use crate::accounts::Scope;
 
 const PAGE: i64 = 1_000;
@@ -143,7 +143,7 @@ impl Export {
             Next::End => return Ok(None),
         };
         let mut db = self.pool.acquire().await?;
-        let rows = store::list(&mut db, &self.scope, &self.filter, before, PAGE).await?;
+        let rows = lists::list(&mut db, &self.scope, &self.filter, before, PAGE).await?;
         drop(db);
         let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) < PAGE;
         self.next = rows

@@ -1,17 +1,22 @@
 //! What devices asked: each request one row and one count, and never a reason for a device to wait.
 //!
-//! Each worker writes through its `lane` to a file of the `spool` before its answer leaves; `keeper` hands them to the disk once a second;
-//! `shipper` carries the spool to Postgres, rows and counts in one transaction. While Postgres is away the spool grows,
-//! up to a limit. No readable user identifier comes this far.
+//! Each worker writes through its `lane` to a file of the `spool` before its answer leaves; `keeper` hands them to the
+//! disk once a second; `shipper` carries the spool to Postgres, rows and counts in one transaction. While Postgres is
+//! away the spool grows, up to a limit. No readable user identifier comes this far.
 pub mod batch;
+mod deletion;
+pub mod erasure;
 pub mod export;
 pub mod keeper;
 pub mod lane;
+pub mod lists;
+pub mod partitions;
 pub mod positions;
 pub mod record;
 pub mod shipper;
 pub mod spool;
 pub mod store;
+pub mod summaries;
 pub mod totals;
 
 use std::cmp::Ordering;

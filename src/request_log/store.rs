@@ -1,78 +1,21 @@
-//! Every statement on the request log.
+//! Every statement that ships the request log.
 use std::{
     borrow::Cow,
-    cmp::Ordering,
     collections::{BTreeMap, HashMap},
 };
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
-use sqlx::{AssertSqlSafe, PgConnection};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Filter, Group, Request, SummaryRow,
     batch::{CountKey, time},
     record::{Label, Row},
     totals,
 };
-use crate::{accounts::Scope, outbox::event::Subject};
+use crate::outbox::event::Subject;
 
-/// Makes the partition of a day if it is not there. Nodes that make the same one take turns.
-pub async fn ensure_partition(db: &mut PgConnection, day: NaiveDate) -> Result<(), sqlx::Error> {
-    let name = partition_name(day);
-    let exists = sqlx::query_scalar!(r#"select to_regclass($1) is not null as "exists!""#, name)
-        .fetch_one(&mut *db)
-        .await?;
-    if exists {
-        return Ok(());
-    }
-    sqlx::query!("lock table requests in share update exclusive mode")
-        .execute(&mut *db)
-        .await?;
-    let next = day.checked_add_days(Days::new(1)).unwrap_or(day);
-    let statement = format!(
-        "create table if not exists {name} partition of requests for values from ('{day} 00:00+00') to ('{next} 00:00+00')"
-    );
-    // Nothing in it comes from outside: a date, twice.
-    sqlx::query(AssertSqlSafe(statement)).execute(db).await?;
-    Ok(())
-}
-
-fn partition_name(day: NaiveDate) -> String {
-    format!("requests_{}", day.format("%Y%m%d"))
-}
-
-/// Drops the partitions of days before `day`. Returns how many.
-pub async fn drop_partitions_before(db: &mut PgConnection, day: NaiveDate) -> Result<usize, sqlx::Error> {
-    let names = sqlx::query_scalar!(
-        r#"select c.relname::text as "name!"
-             from pg_inherits i join pg_class c on c.oid = i.inhrelid
-            where i.inhparent = 'requests'::regclass and c.relname < $1
-            order by 1"#,
-        partition_name(day),
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    for name in &names {
-        // The name is one that `ensure_partition` made.
-        sqlx::query(AssertSqlSafe(format!("drop table {name}")))
-            .execute(&mut *db)
-            .await?;
-    }
-    Ok(names.len())
-}
-
-/// Deletes what is older than its organisation keeps it, where that is less than a partition stays.
-pub async fn delete_sooner(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!(
-        "delete from requests r using organisations o
-          where o.request_days < 30 and r.organisation_id = o.organisation_id
-            and r.at < $1::timestamptz - make_interval(days => o.request_days)",
-        now
-    );
-    Ok(deleted.execute(db).await?.rows_affected())
-}
-
+/// Leaves out whom an erasure names: a spool may bring what was asked before it.
 pub async fn insert_requests(db: &mut PgConnection, rows: &[(Uuid, Row<'_>)]) -> Result<(), sqlx::Error> {
     let column = |of: fn(&(Uuid, Row<'_>)) -> String| rows.iter().map(of).collect::<Vec<_>>();
     let owner = |of: fn(&super::record::Owner) -> Uuid| {
@@ -84,13 +27,18 @@ pub async fn insert_requests(db: &mut PgConnection, rows: &[(Uuid, Row<'_>)]) ->
         "insert into requests (request_id, at, organisation_id, client_id, domain_id, hostname, model_family,
                                user_digest, outcome, status, mdm_server_id, user_agent, client_network, tls)
          select * from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-                              $8::bytea[], $9::text[], $10::smallint[], $11::uuid[], $12::text[], $13::text[], $14::text[])",
+                              $8::bytea[], $9::text[], $10::smallint[], $11::uuid[], $12::text[], $13::text[], $14::text[])
+                as r (request_id, at, organisation_id, client_id, domain_id, hostname, model_family, user_digest)
+          where not exists (
+                select from erasures e
+                 where e.organisation_id = r.organisation_id and e.user_digest = r.user_digest and r.at < e.requested_at
+                   and (e.client_id is null or e.client_id = r.client_id))",
         &rows.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
         &rows.iter().map(|(_, row)| time(row.at)).collect::<Vec<_>>(),
         &owner(|owner| owner.organisation_id) as &[Option<Uuid>],
         &owner(|owner| owner.client_id) as &[Option<Uuid>],
         &owner(|owner| owner.domain_id) as &[Option<Uuid>],
-        &column(|(_, row)| row.hostname.clone().into_owned()),
+        &column(|(_, row)| row.hostname.to_string()),
         &column(|(_, row)| row.model_family.clone().into_owned()),
         &rows.iter().map(|(_, row)| row.user.map(|user| user.to_vec())).collect::<Vec<_>>() as &[Option<Vec<u8>>],
         &column(|(_, row)| row.outcome.clone().into_owned()),
@@ -160,88 +108,4 @@ pub async fn insert_first(
         (subject, row.at)
     });
     Ok(told.collect())
-}
-
-/// Newest first, those before `before`.
-pub async fn list(
-    db: &mut PgConnection,
-    scope: &Scope,
-    filter: &Filter,
-    before: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Request>, sqlx::Error> {
-    sqlx::query_as!(
-        Request,
-        "select request_id as id, at, hostname, model_family, user_digest, outcome, status,
-                mdm_server_id as server_id, user_agent, client_network, tls
-           from requests
-          where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-            and ($3::text is null or hostname = $3)
-            and ($4::uuid is null or domain_id = $4)
-            and ($5::uuid is null or client_id = $5)
-            and ($6::text is null or model_family = $6)
-            and ($7::text is null or outcome = $7)
-            and ($8::timestamptz is null or at >= $8)
-            and ($9::timestamptz is null or at < $9)
-            and ($10::uuid is null or request_id < $10)
-          order by request_id desc limit $11",
-        scope.organisation_id(),
-        scope.client_id(),
-        filter.hostname,
-        filter.domain_id,
-        filter.client_id,
-        filter.model_family,
-        filter.outcome,
-        filter.since,
-        filter.until,
-        before,
-        limit,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Counts of the hours from `since` to `until`, grouped and ordered by `groups`.
-pub async fn summarise(
-    db: &mut PgConnection,
-    scope: &Scope,
-    groups: &[Group],
-    since: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Result<Vec<SummaryRow>, sqlx::Error> {
-    let step = match groups.iter().find(|group| matches!(group, Group::Hour | Group::Day)) {
-        Some(Group::Hour) => Some("hour"),
-        Some(_) => Some("day"),
-        None => None,
-    };
-    let mut rows = sqlx::query_as!(
-        SummaryRow,
-        r#"select case when $3 then model_family end as model_family,
-                  case when $4 then hostname end as hostname,
-                  case when $5 then outcome end as outcome,
-                  date_trunc($6, hour, 'UTC') as time,
-                  sum(count)::bigint as "count!"
-             from request_counts
-            where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-              and hour >= $7 and hour < $8
-            group by 1, 2, 3, 4"#,
-        scope.organisation_id(),
-        scope.client_id(),
-        groups.contains(&Group::ModelFamily),
-        groups.contains(&Group::Domain),
-        groups.contains(&Group::Outcome),
-        step,
-        since,
-        until,
-    )
-    .fetch_all(db)
-    .await?;
-    rows.sort_by(|a, b| {
-        groups
-            .iter()
-            .map(|group| group.compare(a, b))
-            .find(|order| order.is_ne())
-            .unwrap_or(Ordering::Equal)
-    });
-    Ok(rows)
 }

@@ -61,6 +61,7 @@ const OF_THE_DEMO: &[(&str, &str)] = &[
     ("demo-requests-refused", "/requests?since=nonsense"),
     ("demo-settings", "/settings"),
     ("demo-organisation", "/settings/organisation"),
+    ("demo-privacy", "/settings/privacy"),
     ("demo-branding", "/settings/branding"),
     ("demo-members", "/settings/members"),
     ("demo-tokens", "/settings/tokens"),

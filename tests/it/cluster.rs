@@ -51,7 +51,7 @@ impl Cluster {
             directory,
             server: None,
         };
-        let made = Self::program("initdb")
+        let made = program("initdb")
             .args([
                 "--username=signpost",
                 "--auth=trust",
@@ -70,7 +70,7 @@ impl Cluster {
     /// Starts the server, and waits until it answers.
     pub fn begin(&mut self) {
         let log = fs::File::create(self.directory.path().join("log")).unwrap();
-        let mut command = Self::program("postgres");
+        let mut command = program("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(&self.socket_dir);
         for setting in ["listen_addresses=", "fsync=off", "full_page_writes=off"] {
             command.args(["-c", setting]);
@@ -152,21 +152,6 @@ impl Cluster {
         command
     }
 
-    fn program(program: &str) -> Command {
-        let program = bin().join(program);
-        let mut command = match service_user() {
-            Some((user, group)) => {
-                let mut command = Command::new("setpriv");
-                command.args([format!("--reuid={user}"), format!("--regid={group}")]);
-                command.args(["--clear-groups", "--pdeathsig", "INT"]).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
-        command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
-        command
-    }
-
     fn data(&self) -> PathBuf {
         self.directory.path().join("home/data")
     }
@@ -178,8 +163,24 @@ impl Drop for Cluster {
     }
 }
 
+/// A program of PostgreSQL, run as somebody whom it does not refuse.
+pub fn program(program: &str) -> Command {
+    let program = bin().join(program);
+    let mut command = match service_user() {
+        Some((user, group)) => {
+            let mut command = Command::new("setpriv");
+            command.args([format!("--reuid={user}"), format!("--regid={group}")]);
+            command.args(["--clear-groups", "--pdeathsig", "INT"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
+    command
+}
+
 /// As whom PostgreSQL runs, which refuses root.
-fn service_user() -> Option<(u32, u32)> {
+pub fn service_user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

@@ -74,6 +74,7 @@ const FORMS: &[(&str, Twin)] = &[
     ("/settings/members/{id}/remove", Api(&["DELETE /members/{id}"])),
     ("/settings/organisation", Api(&["PATCH /organisation"])),
     ("/settings/organisation/delete", Only(OWNERS)),
+    ("/settings/privacy", Api(&["POST /requests/erasures"])),
     ("/settings/security/email", Only(ACCOUNT)),
     ("/settings/security/email/{token}", Only(ACCOUNT)),
     ("/settings/security/name", Only(ACCOUNT)),

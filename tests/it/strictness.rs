@@ -12,7 +12,7 @@ struct Writes {
     client: String,
     server: String,
     webhook: String,
-    paths: [(&'static str, String); 16],
+    paths: [(&'static str, String); 17],
 }
 
 impl Writes {
@@ -45,6 +45,7 @@ impl Writes {
             ("PATCH", webhook.clone()),
             ("PATCH", "/organisation".to_owned()),
             ("PUT", "/single-sign-on".to_owned()),
+            ("POST", "/requests/erasures".to_owned()),
         ];
         Self {
             msp,

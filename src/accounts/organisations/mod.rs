@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Operator, Permission,
+    Operator, Permission, Scope,
     email::Email,
     operators,
     people::{self, NewPerson},
@@ -174,6 +174,13 @@ pub async fn set_suspended_for(
     )
     .await?;
     Ok(organisation)
+}
+
+/// Keys the digests that stand in the request log for who asked.
+pub async fn digest_key(db: &mut PgConnection, keyring: &Keyring, scope: &Scope) -> Result<Vec<u8>, OrganisationError> {
+    let sealed = store::find_digest_key(db, scope).await?;
+    let sealed = sealed.ok_or(OrganisationError::NotFound)?;
+    Ok(keyring.open(&digest_key_context(scope.organisation_id()), &sealed)?)
 }
 
 /// What the sealed digest key of an organisation is bound to.

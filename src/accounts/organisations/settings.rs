@@ -1,6 +1,7 @@
 //! What an organisation's own people change of it: its name, how long it keeps what, and whether it is there at all.
 use serde_json::json;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{OrganisationError, store};
 use crate::{
@@ -152,6 +153,26 @@ pub async fn delete(db: &mut PgConnection, scope: &Scope, typed: &str) -> Result
     if typed.trim() != settings.name.as_str() {
         return Err(DeletionError::OtherName);
     }
+    remove(db, scope, &settings).await
+}
+
+/// The same by an operator, whatever role anybody has there.
+pub async fn delete_for(
+    db: &mut PgConnection,
+    operator: Operator,
+    organisation_id: Uuid,
+    typed: &str,
+) -> Result<(), DeletionError> {
+    let scope = operator.scope(organisation_id);
+    members::store::lock(db, &scope).await?;
+    let settings = find(db, &scope).await?;
+    if typed.trim() != settings.name.as_str() {
+        return Err(DeletionError::OtherName);
+    }
+    remove(db, &scope, &settings).await
+}
+
+async fn remove(db: &mut PgConnection, scope: &Scope, settings: &OrganisationSettings) -> Result<(), DeletionError> {
     let user_ids = members::store::list_ids(db, scope, None).await?;
     people::store::lock(db, Operator::signing_in(), &user_ids).await?;
     store::delete(db, scope).await?;

@@ -91,6 +91,16 @@ pub async fn update_settings(
     Ok(())
 }
 
+/// Sealed.
+pub async fn find_digest_key(db: &mut PgConnection, scope: &Scope) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select user_digest_key from organisations where organisation_id = $1",
+        scope.organisation_id()
+    )
+    .fetch_optional(db)
+    .await
+}
+
 pub async fn delete(db: &mut PgConnection, scope: &Scope) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from organisations where organisation_id = $1",

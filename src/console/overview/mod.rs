@@ -93,7 +93,7 @@ async fn overview(request: &HttpRequest, member: &Member, console: &Console) -> 
         since: Some(now - NEWEST_OF),
         ..Filter::default()
     };
-    let newest = request_log::store::list(&mut db, &requests_scope, &filter, None, NEWEST).await?;
+    let newest = request_log::lists::list(&mut db, &requests_scope, &filter, None, NEWEST).await?;
     let newest = rows::of(&mut db, &scope, newest).await?;
     let certificates = Certificates::find(&mut db, &scope, &expected.issuer, now).await?;
     let clients = clients::store::count(&mut db, &scope).await?;

@@ -20,11 +20,10 @@ use crate::{
     accounts::{Member, Permission, Scope, clients},
     discovery::{handler::WELL_KNOWN, hit::Outcome, query::Asked},
     domains,
-    hostname::Hostname,
     request_log::{
         Filter,
         export::{Export, Format},
-        store,
+        lists,
     },
 };
 use rows::Row;
@@ -69,8 +68,7 @@ async fn show(request: HttpRequest, member: Member, console: web::Data<Console>)
     let (mut rows, mut plot) = (Vec::new(), None);
     if let Some(filter) = &filter {
         plot = Some(plots::load(&mut db, &scope, filter, window(filter, now)).await?);
-        let of_domain = by_id(&mut db, &scope, filter.clone()).await?;
-        rows = store::list(&mut db, &scope, &of_domain, before, PAGE + 1).await?;
+        rows = lists::list(&mut db, &scope, filter, before, PAGE + 1).await?;
     }
     let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) <= PAGE;
     rows.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
@@ -132,21 +130,6 @@ fn window(filter: &Filter, now: DateTime<Utc>) -> Window {
     }
 }
 
-/// Rows are found by a domain's id, if there is one: a hostname has no index.
-async fn by_id(db: &mut PgConnection, scope: &Scope, filter: Filter) -> Result<Filter, Fault> {
-    let Some(Ok(hostname)) = filter.hostname.as_deref().map(Hostname::parse) else {
-        return Ok(filter);
-    };
-    Ok(match domains::store::find_by_hostname(db, scope, &hostname).await? {
-        None => filter,
-        Some(domain) => Filter {
-            hostname: None,
-            domain_id: Some(domain.id),
-            ..filter
-        },
-    })
-}
-
 /// A line that makes a request appear, for one of their own domains.
 pub async fn ask(db: &mut PgConnection, scope: &Scope, portal_url: &str) -> Result<String, Fault> {
     let first = domains::store::first_hostname(db, scope).await?;
@@ -161,7 +144,7 @@ pub async fn ask(db: &mut PgConnection, scope: &Scope, portal_url: &str) -> Resu
 }
 
 async fn export_csv(request: HttpRequest, member: Member, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
-    export(&request, &member, &console, Format::Csv).await
+    export(&request, &member, &console, Format::Csv)
 }
 
 async fn export_ndjson(
@@ -169,23 +152,17 @@ async fn export_ndjson(
     member: Member,
     console: web::Data<Console>,
 ) -> Result<HttpResponse, Fault> {
-    export(&request, &member, &console, Format::Ndjson).await
+    export(&request, &member, &console, Format::Ndjson)
 }
 
 /// `GET /requests/export.csv` and `.ndjson`, with the filter of the page. A failure of the database breaks the connection
 /// off: a file that looks whole and is not would be worse.
-async fn export(
-    request: &HttpRequest,
-    member: &Member,
-    console: &Console,
-    format: Format,
-) -> Result<HttpResponse, Fault> {
+fn export(request: &HttpRequest, member: &Member, console: &Console, format: Format) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::RequestsRead)?;
     let mut form = filter::read(request);
     let Some(filter) = filter::parse(&mut form) else {
         return Ok(page::go_to(&format!("/requests?{}", filter::query(&form, &[]))));
     };
-    let filter = by_id(&mut *console.pool.acquire().await?, &scope, filter).await?;
     let export = Export::new(console.pool.clone(), scope, filter, format);
     let pages = stream::try_unfold(export, |mut export| async move {
         let page = export

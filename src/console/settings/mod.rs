@@ -4,6 +4,7 @@ mod branding;
 mod members;
 mod organisation;
 mod person;
+mod privacy;
 mod single_sign_on;
 mod tokens;
 
@@ -59,6 +60,11 @@ pub fn pages(config: &mut web::ServiceConfig) {
         .service(action(
             "/settings/organisation/delete",
             web::post().to(organisation::delete),
+        ))
+        .service(super::form(
+            "/settings/privacy",
+            web::get().to(privacy::show),
+            web::post().to(privacy::submit),
         ))
         .service(super::form(
             "/settings/branding",

@@ -225,3 +225,16 @@ pub async fn unlink(db: &mut PgConnection, scope: &ClientScope, domain_id: Uuid)
     .await?;
     Ok(())
 }
+
+pub async fn delete_some(db: &mut PgConnection, scope: &Scope, limit: i64) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from mdm_servers
+          where organisation_id = $1 and mdm_server_id = any(array(
+                select mdm_server_id from mdm_servers where organisation_id = $1 and ($2::uuid is null or client_id = $2)
+                 order by mdm_server_id limit $3))",
+        scope.organisation_id(),
+        scope.client_id(),
+        limit,
+    );
+    Ok(deleted.execute(db).await?.rows_affected())
+}

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
+    discovery::{directory::Directory, handler::Discovery, metrics::Metrics},
     publisher::{
         record::{CertificateRecord, DomainRecord},
         standing::Standing,
@@ -29,7 +30,11 @@ impl Node {
         fs::create_dir(&directory).unwrap();
         Self {
             keyring: Arc::new(Keyring::create(&directory.join("secret.key")).unwrap()),
-            standing: Arc::default(),
+            standing: Arc::new(Standing::new(Arc::new(Discovery {
+                directory: Directory::default(),
+                metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
+                trusted_proxies: Vec::new(),
+            }))),
             directory,
         }
     }

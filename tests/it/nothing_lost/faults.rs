@@ -10,10 +10,11 @@ use super::{
 };
 use crate::{
     acme::cluster::hostnames,
-    app::{TENANT, eventually},
+    app::{TENANT, WELL_KNOWN, eventually},
     binary::Machine,
     outage::Outage,
     process::free_port,
+    wire::ask_target,
 };
 
 const ROUNDS: usize = 12;
@@ -45,6 +46,11 @@ async fn what_was_answered_is_logged_once_however_often_the_node_is_killed_and_t
     // A node that starts without the database needs a snapshot that knows them.
     let snapshot = machine.state_dir();
     eventually(|| async { knows(&snapshot, &names) }).await;
+    for name in &names {
+        // Not logged, so not in the judge's way.
+        let target = format!("{WELL_KNOWN}?user-identifier=signpost-check@{name}");
+        eventually(|| async { ask_target(http, name, target.as_bytes()).await.status == 200 }).await;
+    }
 
     let judge = Judge::start(Door::Http(http), &names, 4);
     for round in 0..ROUNDS {
@@ -67,6 +73,7 @@ async fn what_was_answered_is_logged_once_however_often_the_node_is_killed_and_t
     }
     judge.more(20).await;
     let heard = judge.rest().await;
+    heard.is_true();
     heard.is_logged(&pool).await;
     let (status, _) = serving.terminate();
     assert!(status.success());

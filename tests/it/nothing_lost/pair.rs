@@ -1,6 +1,5 @@
 //! A primary and its streaming replica: two servers of PostgreSQL on loopback, in a directory of the test.
 use std::{
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -13,6 +12,7 @@ use sqlx::{
 
 use crate::{
     acme::rig,
+    cluster::{program, service_user},
     process::{Process, TestDir, free_port},
 };
 
@@ -31,13 +31,12 @@ pub struct Pair {
 impl Pair {
     pub async fn start() -> Self {
         let directory = TestDir::new();
-        let owner = owner();
-        if let Some((uid, gid)) = owner {
+        if let Some((uid, gid)) = service_user() {
             std::os::unix::fs::chown(directory.path(), Some(uid), Some(gid)).unwrap();
         }
         let (first, second) = (directory.path().join("first"), directory.path().join("second"));
         succeed(
-            tool("initdb")
+            program("initdb")
                 .args([
                     "--username=signpost",
                     "--auth=trust",
@@ -53,7 +52,7 @@ impl Pair {
         sqlx::query("create database signpost").execute(&pool).await.unwrap();
         let port = primary.port.to_string();
         succeed(
-            tool("pg_basebackup")
+            program("pg_basebackup")
                 .args([
                     "-h",
                     "127.0.0.1",
@@ -120,7 +119,7 @@ impl Server {
     }
 
     fn spawn(data: &Path, sockets: &Path, port: u16) -> Process {
-        let mut postgres = tool("postgres");
+        let mut postgres = program("postgres");
         postgres
             .arg("-D")
             .arg(data)
@@ -160,49 +159,6 @@ impl Server {
             .database(database);
         PgPoolOptions::new().max_connections(3).connect_lazy_with(options)
     }
-}
-
-/// A program of PostgreSQL, run as somebody whom it does not refuse.
-fn tool(name: &str) -> Command {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<_> = glob("/usr/lib/postgresql")
-        .into_iter()
-        .map(|version| version.join("bin"))
-        .collect();
-    places.extend(std::env::split_paths(&path));
-    let found = places
-        .into_iter()
-        .map(|place| place.join(name))
-        .find(|file| file.is_file());
-    let mut command = Command::new(found.unwrap_or_else(|| panic!("there is no {name}")));
-    command.current_dir("/").env("LC_ALL", "C");
-    if let Some((uid, gid)) = owner() {
-        command.uid(uid).gid(gid);
-    }
-    command
-}
-
-/// The newest version first.
-fn glob(directory: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten();
-    let mut versions: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    versions.sort();
-    versions.reverse();
-    versions
-}
-
-/// Root's servers run as `postgres`, or as `nobody`.
-fn owner() -> Option<(u32, u32)> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let find = |name: &str| {
-        let line = users.lines().find(|line| line.starts_with(&format!("{name}:")))?;
-        let mut fields = line.split(':').skip(2);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-    };
-    find("postgres").or_else(|| find("nobody"))
 }
 
 fn succeed(command: &mut Command) {

@@ -61,7 +61,7 @@ impl Drop for Relay {
 
 async fn carry(client: TcpStream, server: u16, mut cuts: watch::Receiver<u32>) {
     let began = *cuts.borrow_and_update();
-    if began % 2 == 0
+    if began.is_multiple_of(2)
         && let Ok(server) = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, server))).await
     {
         let (mut from_client, mut to_client) = client.into_split();
