@@ -89,8 +89,8 @@ impl Postgres {
                 (vec![embedded.connect_options()], Some(embedded))
             }
         };
-        let servers = Servers::new(servers);
-        let first = dressed(servers.first().await);
+        let servers = Servers::of(servers).await;
+        let first = dressed(servers.first());
         let pool = |max_connections| {
             let pool = PgPoolOptions::new()
                 .min_connections(0)

@@ -24,8 +24,13 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// Looks at the primary until all servers are looked at: one may have been promoted while the old one goes on.
 const ROUND: u32 = 10;
 
-/// The servers that were named, in their order.
-pub(super) struct Servers(Vec<PgConnectOptions>);
+/// The servers that were named.
+pub(super) struct Servers {
+    /// In their order.
+    all: Vec<PgConnectOptions>,
+    /// Which of them the pools began with.
+    first: usize,
+}
 
 /// One that takes writes.
 struct Primary {
@@ -44,21 +49,22 @@ enum Look {
 }
 
 impl Servers {
-    pub fn new(servers: Vec<PgConnectOptions>) -> Self {
-        Self(servers)
+    /// Begins with the primary of several, if one is found at once.
+    pub async fn of(all: Vec<PgConnectOptions>) -> Self {
+        let mut servers = Self { all, first: 0 };
+        if servers.are_several() {
+            servers.first = servers.find().await.map_or(0, |primary| primary.server);
+        }
+        servers
     }
 
     fn are_several(&self) -> bool {
-        self.0.len() > 1
+        self.all.len() > 1
     }
 
-    /// Where to begin: of several the primary, if one is found at once.
-    pub async fn first(&self) -> PgConnectOptions {
-        let found = match self.are_several() {
-            true => self.find().await,
-            false => None,
-        };
-        self.0[found.map_or(0, |primary| primary.server)].clone()
+    /// Where to begin.
+    pub fn first(&self) -> PgConnectOptions {
+        self.all[self.first].clone()
     }
 
     /// For a pool: of several servers it keeps no connection to a replica, which would refuse every change.
@@ -76,8 +82,11 @@ impl Servers {
 
     /// Looks after the pools until `cancel`.
     pub async fn watch(&self, pools: [&PgPool; 2], cancel: CancellationToken) {
-        let (mut primary, mut at, mut addresses) = (None, None, HashSet::new());
-        let mut looks = 0_u32;
+        // Of the connections that were made before the first look, too.
+        let mut addresses: HashSet<_> = self.addresses(self.first).await.into_iter().collect();
+        let (mut primary, mut at, mut looks) = (None, self.first, 0_u32);
+        // Whether somebody may still wait for an answer that does not come.
+        let mut fell_silent = false;
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -88,26 +97,28 @@ impl Servers {
             if matches!(look, Look::Fine) && !is_round {
                 continue;
             }
+            fell_silent |= matches!(look, Look::Silent);
             let Some(found) = self.find().await else {
+                fell_silent = true;
                 continue;
             };
-            let has_moved = at.is_some_and(|server| server != found.server);
+            let has_moved = at != found.server;
             if has_moved {
                 tracing::warn!(
-                    host = self.0[found.server].get_host(),
+                    host = self.all[found.server].get_host(),
                     "the database has another primary"
                 );
             }
-            if has_moved || matches!(look, Look::Silent) {
+            if std::mem::take(&mut fell_silent) || has_moved {
                 let connections = sockets::cut(&addresses);
                 tracing::warn!(connections, "connections to the database as it was are cut");
                 addresses.clear();
             }
-            if at != Some(found.server) {
-                let pool = |pool: &&PgPool| pool.set_connect_options(super::dressed(self.0[found.server].clone()));
+            if has_moved {
+                let pool = |pool: &&PgPool| pool.set_connect_options(super::dressed(self.all[found.server].clone()));
                 pools.iter().for_each(pool);
             }
-            at = Some(found.server);
+            at = found.server;
             addresses.extend(self.addresses(found.server).await);
             primary = Some(found);
         }
@@ -117,7 +128,7 @@ impl Servers {
     async fn find(&self) -> Option<Primary> {
         let ask = async |server: usize| {
             let asked = timeout(CONNECT, async {
-                let mut connection = <PgConnection as sqlx::Connection>::connect_with(&self.0[server]).await?;
+                let mut connection = <PgConnection as sqlx::Connection>::connect_with(&self.all[server]).await?;
                 let timeline = store::timeline(&mut connection).await?;
                 Ok::<_, Error>(timeline.map(|timeline| Primary {
                     server,
@@ -127,13 +138,13 @@ impl Servers {
             });
             asked.await.ok()?.ok()?
         };
-        let found = join_all((0..self.0.len()).map(ask)).await;
+        let found = join_all((0..self.all.len()).map(ask)).await;
         found.into_iter().rev().flatten().max_by_key(|primary| primary.timeline)
     }
 
     /// None of a server that is reached by a Unix socket.
     async fn addresses(&self, server: usize) -> Vec<SocketAddr> {
-        let server = &self.0[server];
+        let server = &self.all[server];
         if server.get_socket().is_some() {
             return Vec::new();
         }

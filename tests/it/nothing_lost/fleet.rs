@@ -108,6 +108,20 @@ impl Fleet {
     }
 }
 
+/// What the nodes said, for whoever wonders why a test failed.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for (number, (_, node)) in self.nodes.iter().enumerate() {
+            for line in node.iter().flat_map(|node| node.output.lines()) {
+                eprintln!("node {number}: {line}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn nothing_fails_and_nothing_is_lost_while_nodes_go_and_the_database_changes_hands() {
     let pair = Pair::start().await;

@@ -147,10 +147,11 @@ impl Heard {
 
 /// How often each request stands in the table.
 async fn rows(pool: &PgPool) -> BTreeMap<u64, i64> {
-    let rows: Vec<(String, i64)> = sqlx::query_as("select user_agent, count(*) from requests group by 1")
-        .fetch_all(pool)
-        .await
-        .unwrap();
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("select user_agent, count(*) from requests where domain_id is not null group by 1")
+            .fetch_all(pool)
+            .await
+            .unwrap();
     let number = |agent: String| agent.strip_prefix("judge/").unwrap().parse().unwrap();
     rows.into_iter().map(|(agent, count)| (number(agent), count)).collect()
 }
