@@ -10,6 +10,7 @@ QUERY = "?user-identifier=jane.appleseed%40example.com&model-family=iPhone"
 KEPT = "<!-- Below this line people write; script/bench leaves it as it is. -->"
 ACME = "<!-- From here on script/bench --acme writes. -->"
 SIGN_IN = "<!-- From here on script/bench --sign-in writes. -->"
+LOG = "<!-- From here on script/bench --log writes. -->"
 PAGES = "<!-- From here on script/bench --pages writes. -->"
 
 
@@ -181,7 +182,7 @@ def write(path, **texts):
     old = path.read_text() if path.exists() else ""
     old, kept = old.split(KEPT, 1) if KEPT in old else (old, "\n")
     parts = []
-    for name, mark in reversed([("acme", ACME), ("sign_in", SIGN_IN), ("pages", PAGES)]):
+    for name, mark in reversed([("acme", ACME), ("sign_in", SIGN_IN), ("log", LOG), ("pages", PAGES)]):
         old, own = old.split(mark, 1) if mark in old else (old, "")
         parts = [mark, texts.get(name, own).strip(), *parts]
     parts = [texts.get("serving", old).strip(), *parts]

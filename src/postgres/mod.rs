@@ -79,8 +79,8 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Does not wait for a server elsewhere (its pool connects when first used), but for two seconds while it looks which
-    /// of several is the primary; starts the embedded one, or joins it if it runs, and waits until it answers.
+    /// Does not wait for a server elsewhere: its pool connects when first used. Starts the embedded one, or joins it if it
+    /// runs, and waits until it answers.
     pub async fn open(source: Source, max_connections: u32) -> Result<Self, PostgresError> {
         let (servers, embedded) = match source {
             Source::Servers(servers) => (servers, None),
@@ -89,8 +89,8 @@ impl Postgres {
                 (vec![embedded.connect_options()], Some(embedded))
             }
         };
-        let servers = Servers::of(servers).await;
-        let first = dressed(servers.first());
+        let servers = Servers::new(servers);
+        let first = servers.first();
         let pool = |max_connections| {
             let pool = PgPoolOptions::new()
                 .min_connections(0)
@@ -104,6 +104,12 @@ impl Postgres {
             servers,
             embedded,
         })
+    }
+
+    /// Looks, once, which of several servers is the primary, and whether it answers. An error if none does within
+    /// `patience`.
+    pub async fn begin(&self, patience: Duration) -> Result<(), sqlx::Error> {
+        self.servers.begin([&self.pool, &self.background], patience).await
     }
 
     /// For handlers. A connection belongs to the runtime that opened it, and handlers' runtimes end with the listeners.

@@ -3,11 +3,16 @@
 //!
 //! A server that falls silent without ending its connections (a network that is cut, a host that is frozen) would hold
 //! whoever waits for its answer, for hours: their connections are cut as soon as a primary answers anew.
-use std::{collections::HashSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use sqlx::{
-    Error, PgConnection, PgPool,
+    ConnectOptions, Connection, Error, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::{sleep, timeout};
@@ -28,8 +33,8 @@ const ROUND: u32 = 10;
 pub(super) struct Servers {
     /// In their order.
     all: Vec<PgConnectOptions>,
-    /// Which of them the pools began with.
-    first: usize,
+    /// Which of them the pools connect to.
+    at: AtomicUsize,
 }
 
 /// One that takes writes.
@@ -49,22 +54,39 @@ enum Look {
 }
 
 impl Servers {
-    /// Begins with the primary of several, if one is found at once.
-    pub async fn of(all: Vec<PgConnectOptions>) -> Self {
-        let mut servers = Self { all, first: 0 };
-        if servers.are_several() {
-            servers.first = servers.find().await.map_or(0, |primary| primary.server);
-        }
-        servers
+    pub fn new(all: Vec<PgConnectOptions>) -> Self {
+        let at = AtomicUsize::new(0);
+        Self { all, at }
     }
 
     fn are_several(&self) -> bool {
         self.all.len() > 1
     }
 
-    /// Where to begin.
+    /// Where to begin: with the first that was named.
     pub fn first(&self) -> PgConnectOptions {
-        self.all[self.first].clone()
+        super::dressed(self.all[0].clone())
+    }
+
+    /// Lets the pools begin with the primary. An error if none answers within `patience`.
+    pub async fn begin(&self, pools: [&PgPool; 2], patience: Duration) -> Result<(), Error> {
+        if !self.are_several() {
+            let asked = timeout(patience, async { self.all[0].connect().await?.close().await });
+            return asked.await.map_err(|_| Error::PoolTimedOut)?;
+        }
+        let found = self.find(patience).await.ok_or(Error::PoolTimedOut)?;
+        self.move_to(found.server, pools);
+        Ok(())
+    }
+
+    /// Returns whether they were elsewhere.
+    fn move_to(&self, server: usize, pools: [&PgPool; 2]) -> bool {
+        let has_moved = self.at.swap(server, Ordering::Relaxed) != server;
+        if has_moved {
+            let options = super::dressed(self.all[server].clone());
+            pools.iter().for_each(|pool| pool.set_connect_options(options.clone()));
+        }
+        has_moved
     }
 
     /// For a pool: of several servers it keeps no connection to a replica, which would refuse every change.
@@ -83,8 +105,9 @@ impl Servers {
     /// Looks after the pools until `cancel`.
     pub async fn watch(&self, pools: [&PgPool; 2], cancel: CancellationToken) {
         // Of the connections that were made before the first look, too.
-        let mut addresses: HashSet<_> = self.addresses(self.first).await.into_iter().collect();
-        let (mut primary, mut at, mut looks) = (None, self.first, 0_u32);
+        let at = self.at.load(Ordering::Relaxed);
+        let mut addresses: HashSet<_> = self.addresses(at).await.into_iter().collect();
+        let (mut primary, mut looks) = (None, 0_u32);
         // Whether somebody may still wait for an answer that does not come.
         let mut fell_silent = false;
         loop {
@@ -98,11 +121,12 @@ impl Servers {
                 continue;
             }
             fell_silent |= matches!(look, Look::Silent);
-            let Some(found) = self.find().await else {
+            let Some(found) = self.find(CONNECT).await else {
                 fell_silent = true;
                 continue;
             };
-            let has_moved = at != found.server;
+            // Before those of the old one are cut: whoever is told of their end connects anew.
+            let has_moved = self.move_to(found.server, pools);
             if has_moved {
                 tracing::warn!(
                     host = self.all[found.server].get_host(),
@@ -114,21 +138,16 @@ impl Servers {
                 tracing::warn!(connections, "connections to the database as it was are cut");
                 addresses.clear();
             }
-            if has_moved {
-                let pool = |pool: &&PgPool| pool.set_connect_options(super::dressed(self.all[found.server].clone()));
-                pools.iter().for_each(pool);
-            }
-            at = found.server;
             addresses.extend(self.addresses(found.server).await);
             primary = Some(found);
         }
     }
 
     /// Of those that answer and are no replica, the one that was promoted last; of two alike, the first that was named.
-    async fn find(&self) -> Option<Primary> {
+    async fn find(&self, patience: Duration) -> Option<Primary> {
         let ask = async |server: usize| {
-            let asked = timeout(CONNECT, async {
-                let mut connection = <PgConnection as sqlx::Connection>::connect_with(&self.all[server]).await?;
+            let asked = timeout(patience, async {
+                let mut connection = self.all[server].connect().await?;
                 let timeline = store::timeline(&mut connection).await?;
                 Ok::<_, Error>(timeline.map(|timeline| Primary {
                     server,

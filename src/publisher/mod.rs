@@ -153,6 +153,7 @@ impl Publisher {
             while let Some(chunk) = records.try_next().await.map_err(|error| error.1)? {
                 hostnames.extend(chunk.iter().map(|record| record.hostname.clone()));
                 self.snapshot.put(&chunk);
+                self.want_certificates(&chunk);
                 needs_old_key |= self.seals.are_old(&chunk);
                 // As many at work as there are cores: more would only hold more records in memory.
                 if tasks.len() >= WORKERS {
@@ -254,6 +255,11 @@ impl Publisher {
         self.position.as_ref().and_then(|_| self.standing.as_of())
     }
 
+    fn want_certificates(&self, records: &[Record]) {
+        let uncertified = records.iter().filter(|record| record.certificate.is_none());
+        uncertified.for_each(|record| self.certificate_wanted.add(&record.hostname));
+    }
+
     async fn publish_changed(
         &mut self,
         db: &mut sqlx::PgConnection,
@@ -275,8 +281,7 @@ impl Publisher {
         gone.iter().for_each(|hostname| self.targets.remove(hostname));
         self.snapshot.append(&records, &gone);
         self.seals.note(&records);
-        let uncertified = records.iter().filter(|record| record.certificate.is_none());
-        uncertified.for_each(|record| self.certificate_wanted.add(&record.hostname));
+        self.want_certificates(&records);
         records
             .into_iter()
             .for_each(|record: Record| self.targets.publish(record));

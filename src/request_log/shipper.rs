@@ -27,6 +27,8 @@ pub const BATCH: usize = 4_000;
 /// Between two looks at an empty spool.
 const IDLE: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
+/// A database that takes longer for a batch is frozen: it is asked again, and says itself whether the batch is written.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A database that failed over may be set back behind what it said it had: it is asked so often.
 const RECHECK: Duration = Duration::from_secs(5);
 /// While requests come in faster than they are shipped, shipping rests this many times as long as it
@@ -79,7 +81,8 @@ impl Shipper {
         let mut is_failing = false;
         loop {
             let (started, before) = (Instant::now(), self.unshipped());
-            let result = self.ship_next().await;
+            let shipped = tokio::time::timeout(PATIENCE, self.ship_next()).await;
+            let result = shipped.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()));
             let is_falling_behind = self.unshipped() > before;
             let pause = match &result {
                 Ok(true) if is_falling_behind => (started.elapsed() * REST).min(RETRY),

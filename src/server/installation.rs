@@ -5,12 +5,11 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
-use sqlx::{ConnectOptions, Connection};
 
 use crate::{
     config::Settings,
@@ -25,7 +24,10 @@ const CONNECTIONS: u32 = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for a node that can go on without: devices wait meanwhile.
 const HASTE: Duration = Duration::from_millis(400);
-/// Between two attempts while it is away.
+/// To connect, and between two attempts.
+const ATTEMPT: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(100);
+/// The same while it is away.
 const RETRY: Duration = Duration::from_secs(1);
 
 pub struct Installation {
@@ -43,7 +45,7 @@ impl Installation {
     pub async fn open(settings: &Settings) -> Result<Self> {
         prepare_state_dir(&settings.state_dir)?;
         let postgres = open_postgres(settings).await?;
-        match prepare_database(&postgres, settings).await {
+        match prepare_database(&postgres, settings, PATIENCE).await {
             Ok(keyring) => Ok(Self {
                 postgres,
                 keyring: Arc::new(keyring),
@@ -63,16 +65,11 @@ impl Installation {
         prepare_state_dir(&settings.state_dir)?;
         let lock = lock(&settings.state_dir)?;
         let postgres = open_postgres(settings).await?;
-        let prepared = match can_do_without(settings) {
-            true => match ask(&postgres).await {
-                Ok(()) => prepare_database(&postgres, settings).await,
-                Err(error) => Err(error),
-            },
-            false => prepare_database(&postgres, settings).await,
-        };
+        let patience = if can_do_without(settings) { HASTE } else { PATIENCE };
+        let prepared = prepare_database(&postgres, settings, patience).await;
         let (keyring, is_database_there) = match prepared {
             Ok(keyring) => (keyring, true),
-            Err(error) if is_away(&error) && settings.secret_key_file.exists() => {
+            Err(error) if says_away(&error) && settings.secret_key_file.exists() => {
                 tracing::warn!(error = crate::telemetry::one_line(&error), "the database is away");
                 (Keyring::load(&settings.secret_key_file)?, false)
             }
@@ -99,7 +96,7 @@ impl Installation {
         let mut was_told = false;
         loop {
             let Err(error) = self.prepare().await else { return };
-            if !is_away(&error) && !std::mem::replace(&mut was_told, true) {
+            if !says_away(&error) && !std::mem::replace(&mut was_told, true) {
                 tracing::error!(
                     error = crate::telemetry::one_line(&error),
                     "the database is back and can't be used: going on without it"
@@ -169,25 +166,23 @@ fn can_do_without(settings: &Settings) -> bool {
     is_elsewhere && settings.secret_key_file.exists() && snapshot::path(&settings.state_dir).exists()
 }
 
-/// Not by a pool, which goes on trying for as long as it may.
-async fn ask(postgres: &Postgres) -> Result<()> {
-    let options = postgres.background().connect_options();
-    let asked = tokio::time::timeout(HASTE, async { options.connect().await?.close().await });
-    let asked = asked.await.map_err(|_| sqlx::Error::PoolTimedOut).flatten();
-    asked.context("DATABASE_URL: the database can't be reached")
+/// Once in haste; otherwise again and again, as both may have been started at this moment.
+async fn reach(postgres: &Postgres, patience: Duration) -> Result<(), sqlx::Error> {
+    let began = Instant::now();
+    loop {
+        let left = patience.saturating_sub(began.elapsed());
+        match postgres.begin(left.min(ATTEMPT)).await {
+            Err(error) if left > ATTEMPT && is_away(&error) => tokio::time::sleep(AGAIN).await,
+            reached => return reached,
+        }
+    }
 }
 
-async fn prepare_database(postgres: &Postgres, settings: &Settings) -> Result<Keyring> {
-    let pool = postgres.background();
-    let prepared = tokio::time::timeout(PATIENCE, async {
-        let mut tx = pool.begin().await?;
-        sqlx::Connection::ping(&mut *tx).await
-    });
-    prepared
+async fn prepare_database(postgres: &Postgres, settings: &Settings, patience: Duration) -> Result<Keyring> {
+    reach(postgres, patience)
         .await
-        .map_err(|_| sqlx::Error::PoolTimedOut)
-        .flatten()
         .context("DATABASE_URL: the database can't be reached")?;
+    let pool = postgres.background();
     postgres::migrate(pool).await?;
     let mut tx = pool.begin().await?;
     let keyring = keyring::open(&mut tx, &settings.secret_key_file).await?;
@@ -195,18 +190,15 @@ async fn prepare_database(postgres: &Postgres, settings: &Settings) -> Result<Ke
     Ok(keyring)
 }
 
-fn is_away(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<sqlx::Error>())
-        .any(|error| {
-            matches!(
-                error,
-                sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)
-            ) || error.as_database_error().is_some_and(|error| {
-                error
-                    .code()
-                    .is_some_and(|code| code.starts_with("57P") || code == "53300")
-            })
-        })
+fn says_away(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<sqlx::Error>());
+    causes.any(is_away)
+}
+
+fn is_away(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(
+        error,
+        sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)
+    ) || code.is_some_and(|code| code.starts_with("57P") || code == "53300")
 }

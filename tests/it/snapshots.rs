@@ -96,7 +96,7 @@ impl Rig {
         );
         assert_eq!(metric(&serving, "signpost_snapshot_refused").await, 1);
         assert_eq!(metric(&serving, "signpost_directory_age_seconds").await, -1);
-        assert_eq!(ask(serving.http, b"contoso.com", "").await.status, 404);
+        assert_eq!(ask(serving.http, b"contoso.com", "").await.status, 503);
         let is_error = |line: &str| line.contains(r#""level":"ERROR""#) && line.contains(why);
         assert!(serving.output.find(is_error).is_some(), "{:#?}", serving.output.lines());
         assert_eq!(fs::read(self.snapshot()).unwrap(), damaged, "left as it was");

@@ -1,7 +1,7 @@
-//! One node and two, killed and cut off at random moments, again and again.
-use std::{net::SocketAddr, time::Duration};
+//! Two nodes, killed and cut off at random moments, again and again.
+use std::{net::SocketAddr, path::Path, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::{
@@ -11,76 +11,115 @@ use super::{
 use crate::{
     acme::cluster::hostnames,
     app::{TENANT, WELL_KNOWN, eventually},
-    binary::Machine,
+    binary::{Machine, Serving},
     outage::Outage,
-    process::free_port,
+    process::{TestDir, free_port},
     wire::ask_target,
 };
 
 const ROUNDS: usize = 12;
 
-#[sqlx::test]
-async fn what_was_answered_is_logged_once_however_often_the_node_is_killed_and_the_database_goes(pool: PgPool) {
-    let outage = Outage::of(&pool);
-    let mut machine = Machine::bare();
-    machine.set_database(&outage.options());
-    machine.set("SIGNPOST_ENTRA_URLS", "global=http://127.0.0.1:9");
-    let http = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    machine.set("SIGNPOST_HTTP_ADDR", &http.to_string());
-    let organisation = machine.create_organisation("Acme IT");
-    let mut serving = machine.serve(&[]);
-    let names = hostnames("faults", 5);
-    let server = json!({"vendor": "intune", "parameters": {"tenant_id": TENANT, "cloud": "global"}});
-    let rows: Vec<_> = names
-        .iter()
-        .map(|hostname| json!({"hostname": hostname, "client_name": "Contoso", "server": server}))
-        .collect();
-    let answer = serving
-        .program(&organisation)
-        .post("/domains/import", json!({"dry_run": false, "rows": rows}))
-        .await;
-    assert!(answer.status < 300, "{}", answer.text);
-    machine
-        .run_with(&["domain", "verify", "-"], &names.join("\n"))
-        .succeeded();
-    // A node that starts without the database needs a snapshot that knows them.
-    let snapshot = machine.state_dir();
-    eventually(|| async { knows(&snapshot, &names) }).await;
-    for name in &names {
-        // Not logged, so not in the judge's way.
-        let target = format!("{WELL_KNOWN}?user-identifier=signpost-check@{name}");
-        eventually(|| async { ask_target(http, name, target.as_bytes()).await.status == 200 }).await;
+/// A node whose database goes away without the other's.
+struct Node {
+    outage: Outage,
+    machine: Machine,
+    http: SocketAddr,
+    serving: Option<Serving>,
+}
+
+impl Node {
+    fn new(pool: &PgPool, keys: &Path) -> Self {
+        let (outage, mut machine) = (Outage::of(pool), Machine::bare());
+        machine.set_database(&outage.options());
+        machine.set("SIGNPOST_SECRET_KEY_FILE", keys.to_str().unwrap());
+        machine.set("SIGNPOST_ENTRA_URLS", "global=http://127.0.0.1:9");
+        let http = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        machine.set("SIGNPOST_HTTP_ADDR", &http.to_string());
+        Self {
+            outage,
+            machine,
+            http,
+            serving: None,
+        }
     }
 
-    let judge = Judge::start(Door::Http(http), &names, 4);
+    fn start(&mut self) {
+        self.serving = Some(self.machine.serve(&[]));
+    }
+
+    fn kill(&mut self) {
+        self.serving.take().unwrap().kill();
+    }
+
+    async fn register(&self, organisation: &Value, names: &[String]) {
+        let server = json!({"vendor": "intune", "parameters": {"tenant_id": TENANT, "cloud": "global"}});
+        let row = |hostname: &String| json!({"hostname": hostname, "client_name": "Contoso", "server": server});
+        let rows: Vec<_> = names.iter().map(row).collect();
+        let program = self.serving.as_ref().unwrap().program(organisation);
+        let answer = program
+            .post("/domains/import", json!({"dry_run": false, "rows": rows}))
+            .await;
+        assert!(answer.status < 300, "{}", answer.text);
+        self.machine
+            .run_with(&["domain", "verify", "-"], &names.join("\n"))
+            .succeeded();
+    }
+
+    /// Waits until these are answered, and in the snapshot: a start without the database needs it.
+    async fn knows(&self, names: &[String]) {
+        eventually(|| async { is_kept(&self.machine.state_dir(), names) }).await;
+        for name in names {
+            // Not logged, so not in the judge's way.
+            let target = format!("{WELL_KNOWN}?user-identifier=signpost-check@{name}");
+            eventually(|| async { ask_target(self.http, name, target.as_bytes()).await.status == 200 }).await;
+        }
+    }
+}
+
+#[sqlx::test]
+async fn what_was_answered_is_logged_once_however_often_nodes_are_killed_and_the_database_goes(pool: PgPool) {
+    let keys = TestDir::new();
+    let key_file = keys.path().join("secret.key");
+    let mut nodes = [(); 2].map(|()| Node::new(&pool, &key_file));
+    let organisation = nodes[0].machine.create_organisation("Acme IT");
+    nodes.iter_mut().for_each(Node::start);
+    let names = hostnames("faults", 5);
+    nodes[0].register(&organisation, &names).await;
+    for node in &nodes {
+        node.knows(&names).await;
+    }
+    let judge = Judge::start(&nodes.each_ref().map(|node| Door::Http(node.http)), &names, 4);
     for round in 0..ROUNDS {
+        let node = &mut nodes[usize::try_from(random(2)).unwrap()];
         judge.more(20).await;
         tokio::time::sleep(Duration::from_millis(random(400))).await;
-        // By turns: the node alone, the database alone, both.
+        // By turns: the node alone, its database alone, both.
         if round % 3 != 0 {
-            outage.begin();
+            node.outage.begin();
             tokio::time::sleep(Duration::from_millis(random(600))).await;
         }
         if round % 3 != 1 {
-            serving.kill();
+            node.kill();
             if round % 2 == 0 {
-                outage.end();
+                node.outage.end();
             }
-            serving = machine.serve(&[]);
+            node.start();
         }
         judge.more(20).await;
-        outage.end();
+        node.outage.end();
     }
     judge.more(20).await;
     let heard = judge.rest().await;
     heard.is_true();
     heard.is_logged(&pool).await;
-    let (status, _) = serving.terminate();
-    assert!(status.success());
+    for node in nodes {
+        let (status, _) = node.serving.unwrap().terminate();
+        assert!(status.success());
+    }
 }
 
 /// Whether the last directory on disk has these names in it.
-fn knows(state_dir: &std::path::Path, names: &[String]) -> bool {
+fn is_kept(state_dir: &Path, names: &[String]) -> bool {
     let files = std::fs::read_dir(state_dir)
         .unwrap()
         .filter_map(|entry| std::fs::read(entry.ok()?.path()).ok());

@@ -141,7 +141,7 @@ async fn nothing_fails_and_nothing_is_lost_while_nodes_go_and_the_database_chang
     pair.is_in_step().await;
 
     let judge = Judge::start(
-        Door::Tls(SocketAddr::from(([127, 0, 0, 1], fleet.balancer.https))),
+        &[Door::Tls(SocketAddr::from(([127, 0, 0, 1], fleet.balancer.https)))],
         &names,
         6,
     );
@@ -185,7 +185,7 @@ async fn a_rolling_restart_under_load_fails_nobody() {
     fleet.register(0, &names).await;
     fleet.serves(20, &names).await;
     let judge = Judge::start(
-        Door::Tls(SocketAddr::from(([127, 0, 0, 1], fleet.balancer.https))),
+        &[Door::Tls(SocketAddr::from(([127, 0, 0, 1], fleet.balancer.https)))],
         &names,
         6,
     );

@@ -48,20 +48,21 @@ pub enum Door {
 }
 
 impl Judge {
-    /// So many ask at once, each time over a connection of its own, one of these hostnames.
-    pub fn start(door: Door, hostnames: &[String], askers: u32) -> Self {
+    /// So many ask at once, each time over a connection of its own, at one of these doors for one of these hostnames.
+    pub fn start(doors: &[Door], hostnames: &[String], askers: u32) -> Self {
         let (heard, next, cancel) = (
             Arc::<Mutex<Heard>>::default(),
             Arc::<AtomicU64>::default(),
             CancellationToken::new(),
         );
         let ask = |_| {
-            let (heard, next, cancel, hostnames) = (heard.clone(), next.clone(), cancel.clone(), hostnames.to_owned());
+            let (heard, next, cancel) = (heard.clone(), next.clone(), cancel.clone());
+            let (doors, hostnames) = (doors.to_owned(), hostnames.to_owned());
             rig::runtime().spawn(async move {
                 while !cancel.is_cancelled() {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let hostname = &hostnames[usize::try_from(random(hostnames.len() as u64)).unwrap()];
-                    let asked = tokio::time::timeout(PATIENCE, ask(door, hostname, number)).await;
+                    let (door, hostname) = (any(&doors), any(&hostnames));
+                    let asked = tokio::time::timeout(PATIENCE, ask(*door, hostname, number)).await;
                     let answer = asked.unwrap_or_else(|_| Err("no answer".to_owned()));
                     let mut heard = heard.lock().unwrap();
                     match answer {
@@ -154,6 +155,10 @@ async fn rows(pool: &PgPool) -> BTreeMap<u64, i64> {
             .unwrap();
     let number = |agent: String| agent.strip_prefix("judge/").unwrap().parse().unwrap();
     rows.into_iter().map(|(agent, count)| (number(agent), count)).collect()
+}
+
+fn any<T>(all: &[T]) -> &T {
+    &all[usize::try_from(random(all.len() as u64)).unwrap()]
 }
 
 async fn ask(door: Door, hostname: &str, number: u64) -> Result<(), String> {
