@@ -7,7 +7,7 @@ TARGET = 0.020
 EMAIL, PASSWORD = "bench@example.com", "a hat for every goose"
 DAYS = 30
 
-# Rows as the shipper writes them: ids of version 7 in the order of their times, partitions by the day, and counts beside them.
+# Rows as the shipper writes them: ids of version 7 in the order of their times, partitions by the day, and counts beside them, hour by hour.
 DAY_SQL = """
 create table if not exists requests_{name} partition of requests for values from ('{day} 00:00+00') to ('{next} 00:00+00');
 insert into requests (request_id, at, organisation_id, client_id, domain_id, hostname, model_family, user_digest, outcome, status, mdm_server_id,
@@ -23,10 +23,10 @@ COUNTS_SQL = """
 begin;
 truncate request_counts, request_totals;
 insert into request_counts (hour, organisation_id, client_id, domain_id, hostname, model_family, outcome, count)
-select date_trunc('hour', at, 'UTC'), organisation_id, client_id, domain_id, hostname, model_family, outcome, count(*) from requests group by 1, 2, 3, 4, 5, 6, 7;
+select date_trunc('hour', at, 'UTC'), organisation_id, client_id, domain_id, hostname, model_family, outcome, count(*) from requests group by 1, 2, 3, 4, 5, 6, 7 order by 1;
 insert into request_totals (organisation_id, client_id, hour, model_family, outcome, count)
 select organisation_id, coalesce(client_id, '00000000-0000-0000-0000-000000000000'), hour, model_family, outcome, sum(count)
-  from request_counts group by grouping sets ((organisation_id, hour, model_family, outcome), (organisation_id, client_id, hour, model_family, outcome));
+  from request_counts group by grouping sets ((organisation_id, hour, model_family, outcome), (organisation_id, client_id, hour, model_family, outcome)) order by hour;
 commit;
 analyze;
 checkpoint;

@@ -28,7 +28,7 @@ pub async fn list(
     let mut place = Place {
         since: filter.since,
         until: [filter.until, before.and_then(end_of)].into_iter().flatten().min(),
-        before,
+        before: [before, filter.until.and_then(id_after)].into_iter().flatten().min(),
         limit,
     };
     match (filter.domain_id, &filter.hostname) {
@@ -66,6 +66,14 @@ async fn of_hostname(
     Ok(rows)
 }
 
+/// No row before this time has this id or a later one: without it, the index of a day would be read from that day's end.
+/// An hour more, as ids of earlier versions were in the order in which rows were shipped.
+fn id_after(until: DateTime<Utc>) -> Option<Uuid> {
+    let after = until.checked_add_signed(TimeDelta::hours(1))?.timestamp_millis();
+    let after = u64::try_from(after).ok().filter(|millis| *millis < 1 << 48)?;
+    Some(uuid::Builder::from_unix_timestamp_millis(after, &[0; 10]).into_uuid())
+}
+
 /// No row before this id is from this time or later: ids are made of times, and where these ran backwards an id is later
 /// than its row. So the partitions after it need not be looked into.
 fn end_of(before: Uuid) -> Option<DateTime<Utc>> {
@@ -77,6 +85,19 @@ fn end_of(before: Uuid) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_that_ends_at_a_time_begins_behind_every_id_of_a_row_before_it() {
+        let until = DateTime::from_timestamp(1_795_418_356, 0).unwrap();
+        let after = id_after(until).unwrap();
+        let row = crate::request_log::batch::request_id(until.timestamp_micros() - 1);
+        assert!(row < after, "{row} {after}");
+        let (seconds, _) = after.get_timestamp().unwrap().to_unix();
+        assert_eq!(seconds, 1_795_418_356 + 3600);
+        for far in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
+            assert_eq!(id_after(far), None, "no id is so far away");
+        }
+    }
 
     #[test]
     fn a_page_lies_before_the_time_that_its_cursor_tells() {
