@@ -10,6 +10,8 @@ pub mod accounts;
 pub mod api;
 // Who changed what.
 pub mod audit;
+// Bytes of request bodies that are being read.
+pub mod body_budget;
 // Certificates: issuers, renewal, the one that a handshake gets.
 pub mod certificates;
 // The command line.
@@ -18,10 +20,14 @@ pub mod cli;
 pub mod clock;
 // Every setting.
 pub mod config;
+// Client connections before HTTP: permits, PROXY header, TLS, deadlines.
+pub mod connections;
 // HTML for people.
 pub mod console;
 // Example data for a trial.
 pub mod demo;
+// The limit on open files.
+pub mod descriptors;
 // The hot path: what a device asks, and what it is told.
 pub mod discovery;
 // Asks DNS.

@@ -14,11 +14,12 @@ use crate::{
         served::{Served, State},
         standing::Board,
     },
+    connections::{metrics::ConnectionMetrics, stats::ConnectionStats},
     discovery::handler::Discovery,
     publisher::standing::Standing,
     request_log::{lane::Lanes, shipper::Shipper, spool::Spool},
     rotation,
-    telemetry::{Gauges, catch_up},
+    telemetry::{self, Gauges, catch_up},
     webhooks::courier::Backlog,
 };
 
@@ -40,6 +41,8 @@ pub struct Ops {
     pub left_to_seal: Arc<rotation::Left>,
     /// Of the snapshot on disk.
     pub needs_old_key: Arc<AtomicBool>,
+    pub connections: Arc<ConnectionStats>,
+    pub connection_metrics: ConnectionMetrics,
     pub pools: [PgPool; 2],
 }
 
@@ -87,6 +90,8 @@ impl Ops {
             .directory_entries
             .set(gauge(self.discovery.directory.len() as u64));
         self.look_at_standing();
+        self.connection_metrics.update(&self.connections);
+        catch_up(&self.gauges.panics, telemetry::panics());
         let certificates = self.resolver.counts(crate::clock::now().timestamp());
         self.gauges
             .certificates

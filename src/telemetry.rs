@@ -1,5 +1,9 @@
 //! What the process says of itself: log lines and metrics. Nothing here may print who signs in.
-use std::io::IsTerminal;
+use std::{
+    io::IsTerminal,
+    panic,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use tracing::{Level, Metadata};
@@ -40,6 +44,26 @@ pub fn init(filter: &str) {
     }
 }
 
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// From now on a panic is one log line with its place, and a count. A message with values in it is left out: they may be
+/// personal.
+pub fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload().downcast_ref::<&'static str>().copied();
+        let message = message.unwrap_or("not logged: it may hold personal data");
+        tracing::error!(event = "process.panic", location, message, "panicked");
+    }));
+}
+
+/// Panics since the start.
+#[must_use]
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
+
 fn is_discreet(metadata: &Metadata<'_>) -> bool {
     let library = metadata.target().split("::").next().unwrap_or_default();
     match *metadata.level() {
@@ -72,6 +96,7 @@ pub struct Gauges {
     pub snapshot_failing: IntGauge,
     pub database_reachable: IntGauge,
     pub directory_age: IntGauge,
+    pub panics: IntCounter,
 }
 
 impl Gauges {
@@ -165,6 +190,7 @@ impl Gauges {
                 "signpost_directory_age_seconds",
                 "Seconds since what is served was last the same as the database; -1: nothing is served yet.",
             )?,
+            panics: counter("signpost_panics_total", "Panics: each is a programming error.")?,
         })
     }
 }

@@ -11,14 +11,16 @@ use std::{
 /// devices (`discovery`) knows neither the registry nor the database; `publisher` is where they meet.
 const MAY_USE: &[(&str, &[&str])] = &[
     // Leaves: nothing of ours.
+    ("body_budget", &[]),
     ("clock", &[]),
+    ("descriptors", &[]),
     ("dns", &[]),
     ("frames", &[]),
     ("hostname", &[]),
     ("input", &[]),
     ("mail", &[]),
     ("passwords", &[]),
-    ("postgres", &[]),
+    ("postgres", &["descriptors"]),
     ("sealed", &[]),
     ("tasks", &[]),
     ("telemetry", &[]),
@@ -87,6 +89,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // The serving half.
     ("discovery", &["clock", "hostname"]),
+    ("connections", &["discovery", "telemetry"]),
     (
         "publisher",
         &[
@@ -121,6 +124,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "accounts",
             "audit",
+            "body_budget",
             "clock",
             "discovery",
             "domains",
@@ -143,6 +147,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "accounts",
             "audit",
+            "body_budget",
             "clock",
             "discovery",
             "domains",
@@ -168,6 +173,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "certificates",
             "clock",
+            "connections",
             "discovery",
             "publisher",
             "request_log",
@@ -231,8 +237,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "certificates",
             "clock",
             "config",
+            "connections",
             "console",
             "demo",
+            "descriptors",
             "discovery",
             "dns",
             "domains",

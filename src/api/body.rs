@@ -13,7 +13,10 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_path_to_error::Segment;
 
 use super::problem::Problem;
-use crate::input::{FieldError, Object, escape};
+use crate::{
+    body_budget::Reservation,
+    input::{FieldError, Object, escape},
+};
 
 /// A body that takes longer than this is refused: whoever sends slowly is not waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,12 +48,13 @@ pub async fn read_at_most(mut payload: Payload, announced: Option<usize>, max: u
         return Err(Problem::payload_too_large(max));
     }
     let whole = async {
-        let mut bytes = BytesMut::new();
+        let (mut bytes, mut reserved) = (BytesMut::new(), Reservation::default());
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| incomplete("The body ended before it was complete."))?;
             if bytes.len() + chunk.len() > max {
                 return Err(Problem::payload_too_large(max));
             }
+            reserved.grow(chunk.len()).map_err(|_| Problem::overloaded(1))?;
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)

@@ -187,6 +187,13 @@ impl Problem {
         Self::new(Code::RateLimited, detail).retry_after(retry_after)
     }
 
+    /// The node answers as many requests as it can. `retry_after` in seconds.
+    #[must_use]
+    pub fn overloaded(retry_after: u64) -> Self {
+        let detail = "The server is busy. Devices are still answered; try again shortly.";
+        Self::new(Code::Unavailable, detail).retry_after(retry_after)
+    }
+
     pub(super) fn retry_after(mut self, seconds: u64) -> Self {
         self.extra.retry_after = Some(seconds);
         self

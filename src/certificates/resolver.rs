@@ -176,7 +176,6 @@ pub fn server_config_with_validation(
     challenges: Arc<Challenges>,
 ) -> Result<ServerConfig, rustls::Error> {
     let mut config = config(Arc::new(ByPurpose { resolver, challenges }))?;
-    config.alpn_protocols = vec![challenges::ALPN.to_vec()];
     config.send_tls13_tickets = 0;
     Ok(config)
 }

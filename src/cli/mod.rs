@@ -59,6 +59,7 @@ impl Command {
             Self::Serve { demo } => {
                 let settings = settings()?;
                 telemetry::init(&settings.log);
+                telemetry::log_panics();
                 block_on(server::run(settings, demo))
             }
             Self::Migrate => with_installation(async |_, _| {

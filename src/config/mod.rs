@@ -79,6 +79,7 @@ pub const SETTINGS: &[Setting] = &[
     unset("SIGNPOST_ENTRA_URLS"),
     setting("SIGNPOST_REGISTRATION", "open"),
     unset("SIGNPOST_TRUSTED_PROXIES"),
+    unset("SIGNPOST_PROXY_PROTOCOL"),
     setting("SIGNPOST_DRAIN_SECONDS", "1"),
     secret("SIGNPOST_SMTP_URL"),
     unset("SIGNPOST_MAIL_FROM"),
@@ -111,6 +112,8 @@ pub struct Settings {
     pub entra_urls: Vec<(String, Url)>,
     pub registration: Registration,
     pub trusted_proxies: Vec<IpNet>,
+    /// Peers whose connections begin with a PROXY header.
+    pub proxy_protocol: Vec<IpNet>,
     /// After SIGTERM: not ready, and still there for whom a load balancer has not told yet.
     pub drain: Duration,
     pub smtp_url: Option<Secret>,

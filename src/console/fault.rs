@@ -44,7 +44,7 @@ pub enum Fault {
     /// Seconds to wait.
     #[error("too many attempts")]
     TooMany(u64),
-    #[error("too many people sign in at this moment")]
+    #[error("the server is busy")]
     Busy,
     #[error("the database could not be read or written")]
     Database(#[from] sqlx::Error),
@@ -198,8 +198,8 @@ impl Fault {
             ),
             Self::TooMany(seconds) => ("Not so fast", format!("There were too many attempts. Try again in {}.", span(*seconds)), home),
             Self::Busy => (
-                "Just a moment",
-                "Many people sign in at this moment. Send it again in a few seconds.".to_owned(),
+                "The server is busy",
+                "Try again in a few seconds.".to_owned(),
                 home,
             ),
             Self::Database(error) if is_away(error) => (

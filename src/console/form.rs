@@ -10,6 +10,7 @@ use super::{
     fault::Fault,
     upload::{self, Parts},
 };
+use crate::body_budget::Reservation;
 
 /// Of most forms.
 pub const LIMIT: usize = 64 * 1024;
@@ -54,12 +55,13 @@ impl Form {
             return Err(Fault::NotAForm);
         }
         let whole = async {
-            let mut bytes = BytesMut::new();
+            let (mut bytes, mut reserved) = (BytesMut::new(), Reservation::default());
             while let Some(chunk) = payload.next().await {
                 let chunk = chunk.map_err(|_| Fault::Incomplete)?;
                 if bytes.len() + chunk.len() > limit {
                     return Err(Fault::TooLarge(limit));
                 }
+                reserved.grow(chunk.len()).map_err(|_| Fault::Busy)?;
                 bytes.extend_from_slice(&chunk);
             }
             Ok(bytes)

@@ -82,7 +82,7 @@ pub struct About<'a> {
 pub type UserDigest = [u8; 16];
 
 /// The network that a request came from: /24 or /48, never the full address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
     V4(Ipv4Addr),
     V6(Ipv6Addr),

@@ -69,9 +69,8 @@ pub enum Host<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadAuthority;
 
-/// The request's own authority and nothing else: `:authority` in HTTP/2, the absolute-form target
-/// or else the single `Host` in HTTP/1.1 (RFC 9112 §3.2.2, RFC 9113 §8.3.1). Forwarded headers are
-/// never looked at: anybody can send them.
+/// The request's own authority and nothing else: the absolute-form target or else the single `Host`
+/// (RFC 9112 §3.2.2). Forwarded headers are never read: any client can send them.
 pub fn host<'b>(head: &RequestHead, buffer: &'b mut HostBuffer) -> Result<Host<'b>, BadAuthority> {
     let mut fields = head.headers.get_all(header::HOST);
     let field = fields.next();
@@ -80,11 +79,6 @@ pub fn host<'b>(head: &RequestHead, buffer: &'b mut HostBuffer) -> Result<Host<'
     }
     let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
     let text = match (target, field) {
-        (Some(target), Some(field))
-            if head.version == Version::HTTP_2 && !target.eq_ignore_ascii_case(field.as_bytes()) =>
-        {
-            return Err(BadAuthority);
-        }
         (Some(target), Some(field)) => {
             // Not obeyed, and yet it must be one (RFC 9112 §3.2).
             parse_host(field.as_bytes(), buffer)?;

@@ -140,6 +140,7 @@ impl Home {
             command.uid(self.service.uid).gid(self.service.gid);
         }
         let dir = Arc::clone(&self.dir);
+        let file_limit = crate::descriptors::limit_of_children();
         // SAFETY: runs between fork and exec, where only async-signal-safe work is allowed: system calls, no
         // allocation, no lock. A number that is not open is borrowed for one fcntl, which then only fails; the child
         // has one thread, so that nobody opens it meanwhile.
@@ -150,6 +151,9 @@ impl Home {
                 }
                 rustix::io::fcntl_setfd(&dir, FdFlags::empty())?;
                 rustix::process::setsid()?;
+                if let Some(limit) = &file_limit {
+                    rustix::process::setrlimit(rustix::process::Resource::Nofile, *limit)?;
+                }
                 Ok(())
             });
         }

@@ -1,25 +1,20 @@
 //! The three listeners. The public ones wrap the whole application in the front door.
 use std::{
-    any::Any,
-    net::{Shutdown, SocketAddr, TcpListener},
-    os::fd::AsFd,
+    fmt,
+    net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
 
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::{
-    App, HttpServer,
-    dev::{Extensions, Server, ServerHandle},
-    middleware::from_fn,
-    rt::net::TcpStream,
-    web,
-};
+use actix_http::{Extensions, HttpService, Request, Response};
+use actix_server::{GracefulShutdownSignal, Server, ServerBuilder, ServerHandle};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::{App, body::MessageBody, dev::AppConfig, middleware::from_fn, rt::net::TcpStream, web};
 use anyhow::{Context, Result};
-use rustls::ProtocolVersion;
+use tokio::io::{AsyncRead, AsyncWrite};
 use utoipa_actix_web::AppExt;
 
-use super::Addresses;
+use super::{Addresses, portal_limit};
 use crate::{
     api::{self, Api, request_id},
     certificates::{
@@ -27,20 +22,23 @@ use crate::{
         resolver::{Resolver, server_config, server_config_with_validation},
     },
     config::Settings,
-    console::{self, Console},
-    discovery::{
-        front_door::FrontDoor,
-        request::{Connection, Tls, TlsVersion},
+    connections::{
+        accept::{Closed, Gate, TlsSettings, TrustedPeers, bound_buffers, plain_connection, tls_connection},
+        stats::ConnectionStats,
+        stream::ClientStream,
     },
+    console::{self, Console},
+    descriptors,
+    discovery::{front_door::FrontDoor, request::Connection},
     ops::{self, Ops},
     tasks::Tasks,
 };
 
 /// A device has 90 seconds; one that needs ten to send a request of one line is none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-const CONNECTIONS_A_WORKER: usize = 20_000;
+/// After the last answer, for the client to close its side.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const SHUTDOWN_SECONDS: u64 = 3;
 
 /// Bound, and not yet accepting.
@@ -58,6 +56,7 @@ pub struct Public {
     pub resolver: Arc<Resolver>,
     /// What a CA that validates in handshakes is shown.
     pub challenges: Option<Arc<Challenges>>,
+    pub gate: Gate,
 }
 
 /// Binds all addresses: one that is taken is an error before anything is started.
@@ -90,48 +89,125 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
         console,
         resolver,
         challenges,
+        gate,
     } = public;
     let tls = match challenges {
-        Some(challenges) => server_config_with_validation(resolver, challenges),
-        None => server_config(resolver),
+        Some(challenges) => TlsSettings::new(
+            server_config_with_validation(resolver, challenges)?,
+            Some(challenges::ALPN),
+        ),
+        None => TlsSettings::new(server_config(resolver)?, None),
     };
-    let server = HttpServer::new(move || {
+    let portal_requests = web::Data::from(gate.stats.portal_requests.clone());
+    let app = move || {
         App::new()
             .app_data(api.clone())
             .app_data(console.clone())
+            .app_data(portal_requests.clone())
             .configure(api::pages)
             .configure(console::public_pages)
             .into_utoipa_app()
             .configure(api::routes)
             .into_app()
             .configure(console::pages)
+            .wrap(from_fn(portal_limit::limit))
             .wrap(from_fn(request_id::with_request_id))
             .wrap(door.clone())
-    })
-    .on_connect(remember)
-    .client_request_timeout(REQUEST_TIMEOUT)
-    .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .max_connections(CONNECTIONS_A_WORKER)
-    // Of those that are in a handshake: with fewer, whoever begins many and ends none keeps every listener from accepting.
-    .max_connection_rate(CONNECTIONS_A_WORKER)
-    .backlog(4096)
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .listen(sockets.http)?
-    .listen_rustls_0_23(sockets.https, tls?)?
-    .run();
-    let ops = web::Data::new(ops);
-    let ops = HttpServer::new(move || App::new().app_data(ops.clone()).configure(ops::routes))
-        .workers(1)
-        .shutdown_timeout(SHUTDOWN_SECONDS)
-        .disable_signals()
-        .listen(sockets.ops)?
+    };
+    for listener in [&sockets.http, &sockets.https] {
+        bound_buffers(listener).context("the public listeners' buffers can't be set")?;
+    }
+    let builder = server();
+    let draining = builder.graceful_shutdown_signal();
+    let plain = {
+        let (gate, app, draining) = (gate.clone(), app.clone(), draining.clone());
+        move || plain_service(gate.clone(), http(app(), draining.clone(), plain_connection))
+    };
+    let encrypted = move || {
+        let (gate, tls) = (gate.clone(), tls.clone());
+        let accept = fn_service(move |io: TcpStream| {
+            let (gate, tls, admitted) = (gate.clone(), tls.clone(), gate.admit(io, true));
+            async move { Ok((gate.tls_stream(admitted?, &tls).await?, None)) }
+        });
+        accept.and_then(http(app(), draining.clone(), tls_connection))
+    };
+    let public = builder
+        .listen("http", sockets.http, plain)?
+        .listen("https", sockets.https, encrypted)?
         .run();
+    let ops = ops_server(sockets.ops, ops)?;
     Ok(vec![
-        spawn(tasks, "public listeners", server),
+        spawn(tasks, "public listeners", public),
         spawn(tasks, "ops listener", ops),
     ])
+}
+
+/// Has a bound of its own, so that it answers whatever the public listeners have accepted.
+fn ops_server(socket: TcpListener, ops: Ops) -> Result<Server> {
+    let ops = web::Data::new(ops);
+    let app = move || App::new().app_data(ops.clone()).configure(ops::routes);
+    let gate = Gate {
+        stats: Arc::new(ConnectionStats::new(descriptors::OPS, 0)),
+        peers: Arc::new(TrustedPeers::every_peer()),
+    };
+    bound_buffers(&socket)?;
+    let builder = server().workers(1);
+    let draining = builder.graceful_shutdown_signal();
+    let listen = move || plain_service(gate.clone(), http(app(), draining.clone(), plain_connection));
+    Ok(builder.listen("ops", socket, listen)?.run())
+}
+
+/// Bounds are the gate's: at a limit of its own the framework would stop accepting for everybody.
+fn server() -> ServerBuilder {
+    Server::build()
+        .max_concurrent_connections(usize::MAX)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+}
+
+/// A TCP connection without TLS → its requests.
+fn plain_service<H>(gate: Gate, http: H) -> impl ServiceFactory<TcpStream, Config = ()>
+where
+    H: ServiceFactory<(ClientStream, Option<SocketAddr>), Config = (), Error = Closed, InitError = ()> + 'static,
+{
+    let accept = fn_service(move |io: TcpStream| {
+        let (gate, admitted) = (gate.clone(), gate.admit(io, false));
+        async move { Ok((gate.plain_stream(admitted?).await?, None)) }
+    });
+    accept.and_then(http)
+}
+
+/// HTTP/1.1 with the application on connections of one kind. `connection` says what requests are checked against.
+fn http<T, I, S, B>(
+    app: I,
+    draining: GracefulShutdownSignal,
+    connection: fn(&T) -> Connection,
+) -> impl ServiceFactory<(T, Option<SocketAddr>), Config = (), Response = (), Error = Closed, InitError = ()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<actix_web::Error> + 'static,
+    S::InitError: fmt::Debug,
+    S::Response: Into<Response<B>> + 'static,
+    S::Service: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let app = app.into_factory().map_err(|error| error.into().error_response());
+    HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let draining = draining.clone();
+            async move { draining.notified().await }
+        })
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(REQUEST_TIMEOUT)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .on_connect_ext(move |io: &T, extensions: &mut Extensions| {
+            extensions.insert(connection(io));
+        })
+        .h1(map_config(app, |()| AppConfig::default()))
+        .map_err(|_| Closed)
 }
 
 /// A server that is told to stop waits for the task's end like every other.
@@ -147,47 +223,4 @@ fn spawn(tasks: &mut Tasks, name: &'static str, server: Server) -> ServerHandle 
         cancel.cancelled().await;
     });
     handle
-}
-
-/// Keeps with the connection what requests on it are checked against.
-fn remember(io: &dyn Any, extensions: &mut Extensions) {
-    let peer = |tcp: &TcpStream| tcp.peer_addr().ok().map(|address| address.ip());
-    let connection = if let Some(stream) = io.downcast_ref::<TlsStream<TcpStream>>() {
-        let (tcp, session) = stream.get_ref();
-        let is_validation = session.alpn_protocol() == Some(challenges::ALPN);
-        if is_validation {
-            close(tcp);
-        }
-        let version = if session.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
-            TlsVersion::V1_3
-        } else {
-            TlsVersion::V1_2
-        };
-        Connection {
-            peer: peer(tcp),
-            tls: Some(Tls {
-                // For no host: should something have been asked already, it is not answered.
-                server_name: session
-                    .server_name()
-                    .filter(|_| !is_validation)
-                    .unwrap_or_default()
-                    .into(),
-                version,
-            }),
-        }
-    } else {
-        Connection {
-            peer: io.downcast_ref::<TcpStream>().and_then(peer),
-            tls: None,
-        }
-    };
-    extensions.insert(connection);
-}
-
-/// RFC 8737 §3: with the handshake a validation is over. Nothing can be read or written any more.
-fn close(tcp: &TcpStream) {
-    if let Ok(socket) = tcp.as_fd().try_clone_to_owned() {
-        // Fails if the other side was first.
-        std::net::TcpStream::from(socket).shutdown(Shutdown::Both).ok();
-    }
 }

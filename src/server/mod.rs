@@ -9,6 +9,7 @@ mod managing;
 mod names;
 mod node;
 mod outside;
+mod portal_limit;
 mod running;
 mod serving;
 
@@ -30,12 +31,19 @@ pub use installation::{Installation, prepare_state_dir};
 use listeners::Public;
 pub use names::own;
 use node::{Looks, Member};
+use portal_limit::MAX_PORTAL_REQUESTS;
 pub use running::Running;
 use serving::Serving;
 
 use crate::{
     certificates::wanted::Wanted,
     config::Settings,
+    connections::{
+        accept::{Gate, TrustedPeers},
+        metrics::ConnectionMetrics,
+        stats::ConnectionStats,
+    },
+    descriptors,
     discovery::{front_door::FrontDoor, handler::Discovery},
     jobs::{self, Means},
     ops::Ops,
@@ -98,6 +106,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
 
 /// Builds everything and opens the listeners. Returns once devices are answered.
 pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running> {
+    let max_connections = descriptors::raise();
     let sockets = listeners::bind(settings)?;
     let addresses = sockets.addresses()?;
     let installation = Arc::new(Installation::open_to_serve(settings).await?);
@@ -118,6 +127,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let lanes = Lanes::new(spool.clone());
     let shipper = Arc::new(Shipper::new(pool.clone(), spool.clone()));
     let ready = Arc::new(AtomicBool::new(false));
+    let gate = gate(settings, max_connections);
     let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
     let api = web::Data::new(api);
     let console = web::Data::new(managing::console(settings, &installation, &api, purpose));
@@ -137,6 +147,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let rotation = Rotation::new(pool.clone(), installation.keyring.clone());
     let ops = Ops {
         gauges: Gauges::register(&registry)?,
+        connection_metrics: ConnectionMetrics::register(&registry)?,
         registry,
         ready: ready.clone(),
         standing: publisher.standing(),
@@ -150,6 +161,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         webhooks: messengers.courier.backlog.clone(),
         left_to_seal: rotation.left.clone(),
         needs_old_key: publisher.needs_old_key(),
+        connections: gate.stats.clone(),
         pools: [installation.postgres.pool().clone(), pool.clone()],
     };
     let door = door(settings, &discovery, &node, &lanes);
@@ -174,6 +186,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
             console,
             resolver: resolver.clone(),
             challenges,
+            gate,
         },
         ops,
         &mut tasks,
@@ -192,6 +205,16 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         resolver,
         issuer,
     })
+}
+
+fn gate(settings: &Settings, max_connections: u32) -> Gate {
+    Gate {
+        stats: Arc::new(ConnectionStats::new(max_connections, MAX_PORTAL_REQUESTS)),
+        peers: Arc::new(TrustedPeers {
+            proxy_protocol: settings.proxy_protocol.clone(),
+            http_proxies: settings.trusted_proxies.clone(),
+        }),
+    }
 }
 
 fn door(settings: &Settings, discovery: &Arc<Discovery>, node: &Member, lanes: &Arc<Lanes>) -> FrontDoor {

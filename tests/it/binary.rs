@@ -20,6 +20,8 @@ use crate::app::Msp;
 pub struct Machine {
     pub directory: PathBuf,
     environment: Vec<(String, String)>,
+    /// The soft and the hard limit on open files; `None`: the test's own.
+    pub open_files: Option<(u32, u32)>,
 }
 
 /// How a run ended.
@@ -62,6 +64,7 @@ impl Machine {
         let mut machine = Self {
             directory,
             environment: Vec::new(),
+            open_files: None,
         };
         let state_dir = machine.state_dir();
         machine.set("SIGNPOST_STATE_DIR", state_dir.to_str().unwrap());
@@ -83,7 +86,15 @@ impl Machine {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_signpost"));
+        let program = env!("CARGO_BIN_EXE_signpost");
+        let mut command = match self.open_files {
+            None => Command::new(program),
+            Some((soft, hard)) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={soft}:{hard}")).arg(program);
+                command
+            }
+        };
         // What the tests themselves were started with is not for the program.
         command
             .env_clear()
@@ -188,6 +199,10 @@ impl Serving {
     pub fn program(&self, created: &Value) -> Msp {
         let organisation_id = created["organisation_id"].as_str().unwrap().parse().unwrap();
         Msp::at(self.http, organisation_id, created["token"].as_str().unwrap())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -580,7 +580,7 @@ async fn a_validation_by_tls_is_shown_its_certificate_and_everybody_else_the_ord
     for (protocols, chosen) in [
         (&[][..], None),
         (&["http/1.1"], Some("http/1.1")),
-        (&["acme-tls/1", "h2"], Some("h2")),
+        (&["acme-tls/1", "h2", "http/1.1"], Some("http/1.1")),
     ] {
         let (protocol, shown) = ordinary(protocols).await.unwrap();
         assert_eq!(protocol.as_deref(), chosen.map(str::as_bytes), "{protocols:?}");

@@ -12,6 +12,7 @@ mod binary;
 mod canary;
 mod challenges;
 mod claims;
+mod client_limits;
 mod client_pages;
 mod cluster;
 mod colleagues;

@@ -45,6 +45,18 @@ impl WebServer {
         })
     }
 
+    /// `HAProxy` with this configuration; `{port}` stands for a port of its own.
+    pub fn haproxy(config: &str) -> Self {
+        let config = format!(
+            "global\n maxconn 2000\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n{config}\n"
+        );
+        Self::start(&config, |_, config| {
+            let mut haproxy = Command::new("haproxy");
+            haproxy.arg("-db").arg("-f").arg(config);
+            haproxy
+        })
+    }
+
     /// Caddy with these sites.
     pub fn caddy(sites: &str) -> Self {
         let config = format!("{{\n\tadmin off\n\tauto_https off\n}}\n{sites}\n");
