@@ -56,6 +56,8 @@ pub mod operating;
 pub mod ops;
 // What is to be told to somebody outside.
 pub mod outbox;
+// How a node recognises a request of its own installation.
+pub mod own_checks;
 // Connections to addresses that somebody else chose.
 pub mod outbound;
 // Which passwords are taken, and how they are kept.
@@ -64,6 +66,8 @@ pub mod passwords;
 pub mod postgres;
 // What would a device get: the whole way, from outside.
 pub mod probe;
+// By which scheme the world reaches the portal.
+pub mod public_scheme;
 // From rows in the database to entries in memory.
 pub mod publisher;
 // What devices asked.

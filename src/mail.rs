@@ -1,5 +1,5 @@
 //! Sends mails by SMTP. Knows no outbox and no account.
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
@@ -7,9 +7,10 @@ use lettre::{
     transport::smtp::extension::ClientId,
 };
 use serde::{Deserialize, Serialize};
+use url::Url;
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A text for one person. Has no `Debug`: there is an address in it, and often a link that is a key.
 #[derive(Clone, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub enum MailError {
 pub enum MailSettingError {
     #[error("expected smtp://user:password@host:587 or smtps://user:password@host")]
     Url,
+    #[error("tls= must be required, opportunistic or none, and only stands behind smtp://")]
+    Tls,
     #[error("expected an address, for example Signpost <signpost@example.com>")]
     From,
 }
@@ -39,32 +42,27 @@ pub enum MailSettingError {
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Mailer {
-    /// `url` as lettre reads it: `smtp://host:25`, `smtp://user:password@host:587?tls=required`, `smtps://…`. Without
-    /// `tls=…`, an `smtp://` server that offers STARTTLS is spoken to in TLS.
+    /// `smtp://[user:password@]host[:port][?tls=required|opportunistic|none]` or `smtps://…`. Without `tls=…` a server
+    /// elsewhere has to offer STARTTLS; one on loopback may do without.
     pub fn new(url: &str, from: &str) -> Result<Self, MailSettingError> {
-        Self::with_patience(url, from, PATIENCE)
+        Self::with_timeout(url, from, TIMEOUT)
     }
 
-    /// The same; a mail server that says nothing for `patience` is away.
-    pub fn with_patience(url: &str, from: &str, patience: Duration) -> Result<Self, MailSettingError> {
+    /// The same; a mail server that says nothing for `timeout` is away.
+    pub fn with_timeout(url: &str, from: &str, timeout: Duration) -> Result<Self, MailSettingError> {
         let from: Mailbox = from.parse().map_err(|_| MailSettingError::From)?;
-        let is_plain = url.starts_with("smtp://") && !url.contains("tls=");
-        let url = match (is_plain, url.contains('?')) {
-            (false, _) => url.to_owned(),
-            (true, false) => format!("{url}?tls=opportunistic"),
-            (true, true) => format!("{url}&tls=opportunistic"),
-        };
+        let url = with_tls(url)?;
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).map_err(|_| MailSettingError::Url)?;
         // The sender's domain, as in the mails: the machine's own name is nobody's business.
         let name = ClientId::Domain(from.email.domain().to_owned());
         Ok(Self {
-            transport: builder.hello_name(name).timeout(Some(patience)).build(),
+            transport: builder.hello_name(name).timeout(Some(timeout)).build(),
             from,
-            patience,
+            timeout,
         })
     }
 
@@ -82,7 +80,7 @@ impl Mailer {
             .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
             .body(mail.text.clone())
             .map_err(|error| MailError::Refused(error.to_string()))?;
-        let sent = tokio::time::timeout(self.patience * 2, self.transport.send(message)).await;
+        let sent = tokio::time::timeout(self.timeout * 2, self.transport.send(message)).await;
         match sent {
             Ok(Ok(_)) => Ok(()),
             // What the server says may repeat the address: its code is enough.
@@ -99,6 +97,46 @@ impl Mailer {
             Err(_) => Err(MailError::Later("it does not answer".to_owned())),
         }
     }
+}
+
+/// How a connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SmtpTls {
+    Required,
+    /// STARTTLS if the server offers it: someone on the path can take the offer away.
+    Opportunistic,
+    None,
+}
+
+/// The URL as lettre reads it, with a mode of TLS.
+fn with_tls(url: &str) -> Result<String, MailSettingError> {
+    let mut parsed = Url::parse(url).map_err(|_| MailSettingError::Url)?;
+    let mode = parsed
+        .query_pairs()
+        .find(|(name, _)| name == "tls")
+        .map(|(_, value)| value.into_owned());
+    let mode = match (parsed.scheme(), mode.as_deref()) {
+        ("smtps", None) => return Ok(url.to_owned()),
+        ("smtp", None) if is_loopback(&parsed) => SmtpTls::Opportunistic,
+        ("smtp", None | Some("required")) => SmtpTls::Required,
+        ("smtp", Some("opportunistic")) => SmtpTls::Opportunistic,
+        ("smtp", Some("none")) => SmtpTls::None,
+        ("smtp" | "smtps", Some(_)) => return Err(MailSettingError::Tls),
+        _ => return Err(MailSettingError::Url),
+    };
+    parsed.set_query(match mode {
+        SmtpTls::Required => Some("tls=required"),
+        SmtpTls::Opportunistic => Some("tls=opportunistic"),
+        SmtpTls::None => None,
+    });
+    Ok(parsed.into())
+}
+
+/// A scheme that browsers don't know keeps an IPv4 address as a name.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -120,6 +158,47 @@ mod tests {
             "smtps://mail.example",
         ] {
             assert!(Mailer::new(url, "Signpost <signpost@example.com>").is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn tls_is_required_unless_a_weaker_mode_is_named_or_the_server_is_on_loopback() {
+        for (url, expected) in [
+            ("smtp://mail.example", Ok("smtp://mail.example?tls=required")),
+            (
+                "smtp://u:p@mail.example:587",
+                Ok("smtp://u:p@mail.example:587?tls=required"),
+            ),
+            (
+                "smtp://mail.example?tls=required",
+                Ok("smtp://mail.example?tls=required"),
+            ),
+            (
+                "smtp://mail.example?tls=opportunistic",
+                Ok("smtp://mail.example?tls=opportunistic"),
+            ),
+            ("smtp://mail.example:25?tls=none", Ok("smtp://mail.example:25")),
+            ("smtps://mail.example", Ok("smtps://mail.example")),
+            ("smtp://127.0.0.1:25", Ok("smtp://127.0.0.1:25?tls=opportunistic")),
+            ("smtp://[::1]:25", Ok("smtp://[::1]:25?tls=opportunistic")),
+            ("smtp://localhost", Ok("smtp://localhost?tls=opportunistic")),
+            (
+                "smtp://127.0.0.1:25?tls=required",
+                Ok("smtp://127.0.0.1:25?tls=required"),
+            ),
+            ("smtp://10.0.0.1", Ok("smtp://10.0.0.1?tls=required")),
+            ("smtp://localhost.example", Ok("smtp://localhost.example?tls=required")),
+            ("smtp://mail.example?tls=", Err("tls=")),
+            ("smtp://mail.example?tls=off", Err("tls=")),
+            ("smtps://mail.example?tls=none", Err("tls=")),
+            ("mail.example", Err("expected smtp://")),
+            ("http://mail.example", Err("expected smtp://")),
+        ] {
+            match (with_tls(url), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{url}"),
+                (Err(error), Err(expected)) => assert!(error.to_string().starts_with(expected), "{url}: {error}"),
+                (found, _) => panic!("{url}: {found:?}"),
+            }
         }
     }
 }

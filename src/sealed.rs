@@ -155,6 +155,17 @@ impl Keyring {
     }
 }
 
+impl Keyring {
+    /// The same of every key, in their order: what another node derived from another first key.
+    pub fn derive_all(&self, purpose: &str) -> Vec<[u8; 32]> {
+        let derive = |key: &Key| {
+            let tag = hmac::sign(&key.derivation, purpose.as_bytes());
+            tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+        };
+        self.keys.iter().map(derive).collect()
+    }
+}
+
 impl Key {
     fn parse(line: &str) -> Option<Self> {
         let secret: [u8; 32] = BASE64_URL_SAFE_NO_PAD

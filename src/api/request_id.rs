@@ -9,12 +9,13 @@ use actix_web::{
         header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
+    web,
 };
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use crate::{accounts::Actor, discovery::request::Connection};
+use crate::{accounts::Actor, discovery::request::Connection, public_scheme::PublicScheme};
 
 pub async fn with_request_id(
     mut request: ServiceRequest,
@@ -27,14 +28,12 @@ pub async fn with_request_id(
         .unwrap_or_else(|| "unknown".to_owned());
     let span =
         tracing::info_span!("request", id, method = %request.method(), route, organisation = tracing::field::Empty);
-    let is_tls = request
-        .request()
-        .conn_data::<Connection>()
-        .is_some_and(|connection| connection.tls.is_some());
+    let is_secure = is_secure(&request);
     // What can be got can be asked about (RFC 9110 §9.3.2); the listener leaves the body out.
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;
     }
+    let is_api = request.path().starts_with("/api/");
     let started = tokio::time::Instant::now();
     // Layers answer with a problem instead of failing: a failure here would have no request to answer to.
     let response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
@@ -47,11 +46,14 @@ pub async fn with_request_id(
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_api {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     // A page with forms has its own.
     if !headers.contains_key(header::REFERRER_POLICY) {
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     }
-    if is_tls {
+    if is_secure {
         headers.insert(
             header::STRICT_TRANSPORT_SECURITY,
             HeaderValue::from_static("max-age=31536000"),
@@ -65,6 +67,14 @@ pub async fn with_request_id(
         )
     });
     Ok(response)
+}
+
+/// Whether browsers may be told to come by https only: where the world reaches the portal so, or where it is reached so
+/// now.
+fn is_secure(request: &ServiceRequest) -> bool {
+    let scheme = request.app_data::<web::Data<PublicScheme>>();
+    let connection = request.request().conn_data::<Connection>();
+    scheme.is_some_and(|scheme| scheme.is_https()) || connection.is_some_and(|connection| connection.tls.is_some())
 }
 
 /// A problem, or an error of the framework that knows nothing of problems, becomes problem+json.

@@ -77,6 +77,7 @@ fn probe(arguments: &Arguments) -> Result<Report> {
         connect: arguments.connect,
         https_port: settings.public_https_port,
         ours: None,
+        own_check: None,
         is_brief: false,
     };
     let is_terminal = stdout().is_terminal();

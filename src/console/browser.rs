@@ -3,10 +3,11 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     cookie::{Cookie, SameSite, time::Duration},
+    web,
 };
 use subtle::ConstantTimeEq;
 
-use crate::{accounts::secret_text::SecretText, discovery::request::Connection};
+use crate::{accounts::secret_text::SecretText, discovery::request::Connection, public_scheme::PublicScheme};
 
 /// A browser and its secret.
 pub struct Browser {
@@ -23,7 +24,8 @@ enum Kind {
     New,
 }
 
-/// Over TLS a cookie is for this host alone (RFC 6265bis §4.1.3.2). Plain HTTP, which a trial answers, can't have such.
+/// Where the world reaches the portal by https, a cookie is for this host alone (RFC 6265bis §4.1.3.2), also if the last
+/// hop is plain HTTP behind a proxy. A trial over plain HTTP can't have such cookies.
 #[derive(Clone, Copy)]
 struct Names {
     session: &'static str,
@@ -33,10 +35,15 @@ struct Names {
 
 impl Names {
     fn of(request: &HttpRequest) -> Self {
-        match request
-            .conn_data::<Connection>()
-            .is_some_and(|connection| connection.tls.is_some())
-        {
+        let is_tls = || {
+            request
+                .conn_data::<Connection>()
+                .is_some_and(|connection| connection.tls.is_some())
+        };
+        let is_public = request
+            .app_data::<web::Data<PublicScheme>>()
+            .is_some_and(|scheme| scheme.is_https());
+        match is_public || is_tls() {
             true => Self {
                 session: "__Host-signpost-session",
                 visitor: "__Host-signpost-visitor",

@@ -6,7 +6,7 @@ use actix_web::{
     dev::RequestHead,
     http::{
         Method, StatusCode,
-        header::{self, HeaderValue},
+        header::{self, HeaderName, HeaderValue},
     },
 };
 use bytes::Bytes;
@@ -22,6 +22,8 @@ use super::{
     request::{Connection, client},
 };
 
+use crate::own_checks::{self, OwnChecks};
+
 /// Where a device asks. [Apple, "Discover authentication servers"]
 pub const WELL_KNOWN: &str = "/.well-known/com.apple.remotemanagement";
 
@@ -31,6 +33,8 @@ pub struct Discovery {
     pub metrics: Metrics,
     /// Only these may say in `X-Forwarded-For` whom they speak for.
     pub trusted_proxies: Vec<IpNet>,
+    /// Requests of our own installation are answered and not logged.
+    pub own_checks: OwnChecks,
 }
 
 impl Discovery {
@@ -44,11 +48,13 @@ impl Discovery {
         let query = head.uri.query().unwrap_or_default();
         let parsed = Query::parse(query);
         let about = || self.about(head, connection, parsed.asked);
+        let is_own_check = self.is_own_check(head, host);
         let response = match self.directory.find(host) {
             None if !self.directory.is_filled() => {
                 self.metrics.refused.inc();
                 return unfilled();
             }
+            None if is_own_check => not_found(),
             None => {
                 log.stranger(&Stranger {
                     about: about(),
@@ -60,10 +66,10 @@ impl Discovery {
             Some(entry) => {
                 let decision = decide(&entry, parsed.asked.family(), parsed.user());
                 let response = decision.to_response(query);
-                self.metrics.count(decision.outcome, parsed.asked);
-                if parsed.user().is_some_and(|user| is_check(user, host)) {
+                if is_own_check {
                     return response;
                 }
+                self.metrics.count(decision.outcome, parsed.asked);
                 let user = parsed.user().map(|user| entry.organisation.digest(user));
                 let (outcome, status, server_id) = (decision.outcome, decision.status.as_u16(), decision.server_id);
                 log.hit(&Hit {
@@ -97,6 +103,14 @@ impl Discovery {
         }
     }
 
+    fn is_own_check(&self, head: &RequestHead, host: &str) -> bool {
+        let value = head.headers.get(HeaderName::from_static(own_checks::HEADER));
+        value.is_some_and(|value| {
+            let now = crate::clock::now().timestamp();
+            self.own_checks.is_own(value.as_bytes(), host, now)
+        })
+    }
+
     fn about<'a>(&self, head: &'a RequestHead, connection: &Connection, asked: Asked) -> About<'a> {
         let user_agent = head
             .headers
@@ -110,15 +124,6 @@ impl Discovery {
             tls: connection.tls.as_ref().map(|tls| tls.version),
         }
     }
-}
-
-/// Who asks when Signpost looks at a domain from outside, as a device would. Nobody's sign-in, so it is not logged.
-pub const CHECK_USER: &str = "signpost-check";
-
-fn is_check(user: &[u8], host: &str) -> bool {
-    user.strip_prefix(CHECK_USER.as_bytes())
-        .and_then(|rest| rest.strip_prefix(b"@"))
-        .is_some_and(|domain| domain == host.as_bytes())
 }
 
 /// What a device is told, and why.
@@ -251,19 +256,6 @@ pub(super) fn method_not_allowed() -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_check_is_known_by_its_user_of_the_domain_asked() {
-        for (user, expected) in [
-            ("signpost-check@contoso.com", true),
-            ("signpost-check@fabrikam.com", false),
-            ("signpost-check@contoso.com.evil", false),
-            ("xsignpost-check@contoso.com", false),
-            ("ada@contoso.com", false),
-        ] {
-            assert_eq!(is_check(user.as_bytes(), "contoso.com"), expected, "{user}");
-        }
-    }
 
     #[test]
     fn a_redirect_keeps_the_query_and_stays_one_header() {

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     accounts::Scope,
+    own_checks::OwnChecks,
     probe::{Ours, Probe, Report, Request},
 };
 
@@ -15,16 +16,18 @@ const AT_ONCE_FOR_ONE: usize = 4;
 pub struct Probes {
     probe: Probe,
     https_port: u16,
+    own_checks: OwnChecks,
     places: Places,
 }
 
 impl Probes {
     /// `https_port` is the one that devices ask.
     #[must_use]
-    pub fn new(probe: Probe, https_port: u16) -> Self {
+    pub fn new(probe: Probe, https_port: u16, own_checks: OwnChecks) -> Self {
         Self {
             probe,
             https_port,
+            own_checks,
             places: Places::new(AT_ONCE_FOR_ONE, AT_ONCE),
         }
     }
@@ -41,6 +44,7 @@ impl Probes {
             }),
             Connection::Redirect | Connection::Proxy => None,
         };
+        let now = crate::clock::now();
         let request = Request {
             hostname: domain.hostname.clone(),
             user: None,
@@ -48,8 +52,9 @@ impl Probes {
             connect: None,
             https_port: self.https_port,
             ours,
+            own_check: self.own_checks.sign(&domain.hostname, now.timestamp()),
             is_brief: false,
         };
-        Ok(self.probe.run(&request, crate::clock::now(), &mut |_| {}).await)
+        Ok(self.probe.run(&request, now, &mut |_| {}).await)
     }
 }

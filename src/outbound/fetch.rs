@@ -24,7 +24,7 @@ use tokio_rustls::rustls::{
 };
 use url::{Host, Url};
 
-use super::{ConnectError, Outbound, tls};
+use super::{ConnectError, Forbidden, Outbound, tls};
 use crate::dns::{Dns, Failure};
 
 const MAX_HEADERS: usize = 100;
@@ -76,8 +76,10 @@ pub enum FetchError {
     Dns(String, #[source] Failure),
     #[error("{0} has no address")]
     NoAddress(String),
-    #[error("{0} can't be connected to: {1}")]
+    #[error("{}", unconnected(.0, .1))]
     Connect(SocketAddr, #[source] ConnectError),
+    #[error("the host is at no address that may be asked: {0}")]
+    Forbidden(#[source] Forbidden),
     #[error("no secure connection came about")]
     Tls(#[source] io::Error),
     #[error("an authority to trust can't be read")]
@@ -88,6 +90,14 @@ pub enum FetchError {
     TooLarge(usize),
     #[error("the answer took more than {} s", .0.as_secs())]
     Timeout(Duration),
+}
+
+/// An address that is not public is not named.
+fn unconnected(address: &SocketAddr, error: &ConnectError) -> String {
+    match error {
+        ConnectError::Forbidden(forbidden) => format!("the host is at no address that may be asked: {forbidden}"),
+        _ => format!("{address} can't be connected to: {error}"),
+    }
 }
 
 impl Outbound {
@@ -138,6 +148,9 @@ async fn fetch(outbound: &Outbound, dns: &Dns, ask: Ask<'_>, deadline: Instant) 
         return Err(FetchError::Unfetchable);
     }
     let port = get.url.port_or_known_default().ok_or(FetchError::Unfetchable)?;
+    if let Host::Domain(name) = host {
+        outbound.permits_name(name).map_err(FetchError::Forbidden)?;
+    }
     let addresses = addresses(dns, &host).await?;
     let sockets: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     let (stream, address) = connect(outbound, &sockets, deadline).await?;

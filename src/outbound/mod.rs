@@ -30,10 +30,15 @@ pub struct Outbound {
 /// An address that is not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
-    #[error("{0} is not a global address ({1})")]
+    /// With the address and why it is not public. The text names neither: it may be what a name of an internal network
+    /// resolves to, and whoever reads the text may not know that network.
+    #[error("not a public address")]
     Address(IpAddr, &'static str),
-    #[error("port {0} is not asked: web servers only")]
+    #[error("port {0} is not allowed: web servers only")]
     Port(u16),
+    /// A name without a dot is one of an internal network.
+    #[error("not a public address")]
+    SingleLabel,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +77,15 @@ impl Outbound {
             None if !self.ports.contains(&address.port()) => Err(Forbidden::Port(address.port())),
             None => Ok(()),
         }
+    }
+
+    /// A single label may be asked about only where networks that are not public may be asked (a trial).
+    pub fn permits_name(&self, name: &str) -> Result<(), Forbidden> {
+        let is_single_label = !name.trim_end_matches('.').contains('.');
+        if is_single_label && self.allow.is_empty() {
+            return Err(Forbidden::SingleLabel);
+        }
+        Ok(())
     }
 
     pub async fn connect(&self, address: SocketAddr, patience: Duration) -> Result<TcpStream, ConnectError> {
@@ -130,14 +144,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_is_named_with_its_reason() {
-        let forbidden = Outbound::new(vec![], vec![])
-            .permits("169.254.169.254:80".parse().unwrap())
-            .unwrap_err();
-        assert_eq!(
-            forbidden.to_string(),
-            "169.254.169.254 is not a global address (link-local)"
-        );
+    fn a_refusal_does_not_say_what_a_name_resolves_to() {
+        let plain = Outbound::new(vec![], vec![]);
+        for address in ["169.254.169.254:80", "10.0.0.1:443", "[fd00::1]:443"] {
+            let forbidden = plain.permits(address.parse().unwrap()).unwrap_err();
+            assert_eq!(forbidden.to_string(), "not a public address", "{address}");
+        }
+    }
+
+    #[test]
+    fn single_labels_are_refused_unless_a_setting_allows_internal_networks() {
+        let plain = Outbound::new(vec![], vec![]);
+        let trial = Outbound::new(vec!["127.0.0.0/8".parse().unwrap()], vec![]);
+        for (name, expected) in [
+            ("intranet", false),
+            ("localhost", false),
+            ("db.", false),
+            ("contoso.com", true),
+            ("contoso.com.", true),
+        ] {
+            assert_eq!(plain.permits_name(name).is_ok(), expected, "{name}");
+            assert!(trial.permits_name(name).is_ok(), "{name}");
+        }
     }
 
     #[tokio::test]

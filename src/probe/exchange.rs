@@ -23,6 +23,8 @@ use super::{
 pub const MAX_BODY: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// `own_checks::HEADER`, which the caller signs.
+const OWN_CHECK_HEADER: &str = "signpost-check";
 /// What devices send.
 const USER_AGENT: &str = "DeviceManagementClient/1.0";
 
@@ -33,6 +35,14 @@ pub struct Answer {
     /// What was read of it; of a redirect nothing is.
     pub body: Vec<u8>,
     pub end: End,
+}
+
+/// One request.
+pub struct Question<'a> {
+    pub target: &'a Target,
+    pub method: Method,
+    /// By which the installation under test recognises its own checks.
+    pub own_check: Option<&'a str>,
 }
 
 /// How the body ended.
@@ -82,15 +92,14 @@ impl Answer {
     }
 }
 
-/// Asks `target` over `stream`; the whole exchange ends within `patience`.
+/// Sends `question` over `stream`; the whole exchange ends within `patience`.
 pub async fn ask(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    target: &Target,
-    method: Method,
+    question: &Question<'_>,
     patience: Duration,
 ) -> Result<Answer, NoAnswer> {
     let end = Instant::now() + patience;
-    let request = request(target, method)?;
+    let request = request(question)?;
     let handshake = http1::Builder::new()
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEADER_BYTES)
@@ -115,13 +124,18 @@ pub async fn ask(
     }
 }
 
-fn request(target: &Target, method: Method) -> Result<Request<Empty<Bytes>>, NoAnswer> {
-    Request::builder()
-        .method(method)
-        .uri(&target.path_and_query)
-        .header(header::HOST, target.authority())
+fn request(question: &Question<'_>) -> Result<Request<Empty<Bytes>>, NoAnswer> {
+    let request = Request::builder()
+        .method(&question.method)
+        .uri(&question.target.path_and_query)
+        .header(header::HOST, question.target.authority())
         .header(header::USER_AGENT, USER_AGENT)
-        .header(header::ACCEPT, "*/*")
+        .header(header::ACCEPT, "*/*");
+    let request = match question.own_check {
+        Some(value) => request.header(OWN_CHECK_HEADER, value),
+        None => request,
+    };
+    request
         .body(Empty::new())
         .map_err(|error| NoAnswer::Unreadable(error.to_string()))
 }
@@ -281,11 +295,16 @@ mod tests {
             drop(theirs);
             request
         };
-        let (answer, request) = tokio::join!(ask(ours, &target, method, Duration::from_millis(300)), server);
+        let question = Question {
+            target: &target,
+            method,
+            own_check: Some("tag"),
+        };
+        let (answer, request) = tokio::join!(ask(ours, &question, Duration::from_millis(300)), server);
         assert!(
             request
                 .contains(" /.well-known/com.apple.remotemanagement?user-identifier=a@b&model-family=Mac HTTP/1.1\r\n")
-                && request.contains("host: contoso.com\r\nuser-agent: DeviceManagementClient/1.0\r\naccept: */*\r\n"),
+                && request.contains("host: contoso.com\r\nuser-agent: DeviceManagementClient/1.0\r\naccept: */*\r\nsignpost-check: tag\r\n"),
             "{request}"
         );
         answer

@@ -11,7 +11,6 @@ use super::{
     names,
     report::{Code, Fault, Hop},
     target::{Onward, Target},
-    text::listed,
 };
 use crate::outbound::{Forbidden, Outbound};
 
@@ -213,6 +212,9 @@ async fn addresses(lines: Lines<'_>, target: &Target, name: &str) -> Result<Vec<
     let all = match (target.address(), lines.probe.dns.addresses(name)) {
         (Some(ip), _) => vec![SocketAddr::new(ip, target.port)],
         (None, lookup) => {
+            guard
+                .permits_name(name)
+                .map_err(|why| forbidden("The redirect's target is not followed", &[why]))?;
             let found = lookup.await;
             names::at_least_one(name, &found, target.port)?
         }
@@ -237,7 +239,10 @@ fn out_of_time() -> Fault {
 fn forbidden(what: &str, why: &[Forbidden]) -> Fault {
     Fault::new(
         Code::RedirectForbidden,
-        format!("{what}: {}.", listed(why, MAX_ADDRESSES)),
+        match why.first() {
+            Some(why) => format!("{what}: {why}."),
+            None => format!("{what}."),
+        },
     )
     .expected("A target on the internet, on port 443.")
     .remedy("Whoever runs the web server redirects to a public address, on port 443.")

@@ -15,7 +15,7 @@ use super::{
     Probe,
     certificate::{self, Fetched},
     chain::{self, Flaw, Verdict},
-    exchange::{self, Answer},
+    exchange::{self, Answer, Question},
     hello::{self, Heard, Offer},
     refused::{self, Asked},
     report::{Code, Fault},
@@ -38,6 +38,8 @@ pub struct Lines<'a> {
     pub now: DateTime<Utc>,
     /// When the whole probe is over.
     pub end: Instant,
+    /// Sent with each request.
+    pub own_check: Option<&'a str>,
 }
 
 /// How an address is reached. The guard is its own: an address that a person named is let through by another one
@@ -192,7 +194,12 @@ impl Lines<'_> {
     }
 
     pub async fn ask(&self, stream: Stream, target: &Target, method: Method) -> Result<Answer, Fault> {
-        exchange::ask(stream, target, method, self.patience(self.probe.limits.answer))
+        let question = Question {
+            target,
+            method,
+            own_check: self.own_check,
+        };
+        exchange::ask(stream, &question, self.patience(self.probe.limits.answer))
             .await
             .map_err(|none| none.fault())
     }

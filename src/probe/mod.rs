@@ -94,14 +94,15 @@ pub struct Request {
     pub https_port: u16,
     /// For a domain whose records are to point at us.
     pub ours: Option<Ours>,
+    /// The header by which an installation recognises its own checks; `None`: it counts as a device's request.
+    pub own_check: Option<String>,
     /// Neither HEAD nor the request without a query: no device asks so.
     pub is_brief: bool,
 }
 
 impl Request {
     pub fn user(&self) -> String {
-        let nobody = || format!("signpost-check@{}", self.hostname);
-        self.user.clone().unwrap_or_else(nobody)
+        self.user.clone().unwrap_or_else(|| default_user(&self.hostname))
     }
 
     pub fn model_family(&self) -> String {
@@ -109,12 +110,24 @@ impl Request {
     }
 }
 
+/// As whom a check asks: the address of nobody.
+#[must_use]
+pub fn default_user(hostname: &str) -> String {
+    format!("signpost-check@{hostname}")
+}
+
 impl Probe {
     /// Walks to the end or to where a device would fail. Each step is told to `on_step` as soon as it is known.
     pub async fn run(&self, request: &Request, now: DateTime<Utc>, on_step: &mut (dyn FnMut(&Step) + Send)) -> Report {
         let end = Instant::now() + self.limits.whole;
         let mut telling = Telling::new(&request.hostname, on_step);
-        let lines = Lines { probe: self, now, end };
+        let own_check = request.own_check.as_deref();
+        let lines = Lines {
+            probe: self,
+            now,
+            end,
+            own_check,
+        };
         // Every wait has its own limit; this one is for what none of them has.
         let walk = Box::pin(walk::walk(lines, request, &mut telling));
         if timeout_at(end + GRACE, walk).await.is_err() {

@@ -176,8 +176,13 @@ fn not_global(name: &str, forbidden: &[Forbidden]) -> Fault {
     Fault::new(
         Code::ForbiddenAddress,
         format!(
-            "{name} points where the internet can't reach it: {}.",
-            listed(forbidden, MAX_ADDRESSES)
+            "{name} points where the internet can't reach it: {} of its addresses {}.",
+            forbidden.len(),
+            if forbidden.len() == 1 {
+                "is not a public address"
+            } else {
+                "are not public addresses"
+            }
         ),
     )
     .expected("Public addresses only.")
@@ -346,10 +351,13 @@ mod tests {
         let found = judged(v4(&["93.184.216.1", "10.0.0.1"]), v4(&["::1"]), None);
         let fault = found.fault.unwrap();
         assert!(
-            fault.code == Code::ForbiddenAddress && fault.detail.contains("10.0.0.1"),
+            fault.code == Code::ForbiddenAddress && fault.detail.contains("2 of its addresses are not public"),
             "{fault:?}"
         );
-        assert!(!fault.detail.contains("93.184"), "{fault:?}");
+        assert!(
+            !fault.detail.contains("93.184") && !fault.detail.contains("10.0.0.1"),
+            "{fault:?}"
+        );
         assert_eq!(found.addresses.len(), 1);
     }
 

@@ -199,11 +199,49 @@ fn csv_page(rows: impl Iterator<Item = Line>, with_header: bool) -> Result<Bytes
     Ok(page.into())
 }
 
-/// A spreadsheet takes a text that starts so for a formula; the agent's text comes from anybody.
+/// A spreadsheet takes a text that begins so for a formula, also after blanks, and in full-width characters as East
+/// Asian keyboards type them. The agent's text comes from anybody.
+/// [owasp.org/www-community/attacks/CSV_Injection]
 fn disarm(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    let first = text
+        .trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+        .chars()
+        .next();
+    let is_formula = matches!(first, Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠'));
+    if is_formula || text.starts_with(['\t', '\r', '\n']) {
         format!("'{text}")
     } else {
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_a_spreadsheet_would_calculate_is_quoted() {
+        for text in [
+            "=1+1",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "＝1",
+            "＋1",
+            "－1",
+            "＠SUM",
+            " =1",
+            "\u{feff}=1",
+            "\u{3000}＝1",
+            "\t=1",
+            "\tx",
+            "\rx",
+            "\nx",
+        ] {
+            assert_eq!(disarm(text.to_owned()), format!("'{text}"), "{text:?}");
+        }
+        for text in ["", "DeviceManagementClient/1.0", "a=b", "1-2", " x", "é"] {
+            assert_eq!(disarm(text.to_owned()), text, "{text:?}");
+        }
     }
 }

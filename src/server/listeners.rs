@@ -31,6 +31,7 @@ use crate::{
     descriptors,
     discovery::{front_door::FrontDoor, request::Connection},
     ops::{self, Ops},
+    public_scheme::PublicScheme,
     tasks::Tasks,
 };
 
@@ -57,6 +58,7 @@ pub struct Public {
     /// What a CA that validates in handshakes is shown.
     pub challenges: Option<Arc<Challenges>>,
     pub gate: Gate,
+    pub scheme: PublicScheme,
 }
 
 /// Binds all addresses: one that is taken is an error before anything is started.
@@ -90,6 +92,7 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
         resolver,
         challenges,
         gate,
+        scheme,
     } = public;
     let tls = match challenges {
         Some(challenges) => TlsSettings::new(
@@ -98,12 +101,14 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
         ),
         None => TlsSettings::new(server_config(resolver)?, None),
     };
+    let scheme = web::Data::new(scheme);
     let portal_requests = web::Data::from(gate.stats.portal_requests.clone());
     let app = move || {
         App::new()
             .app_data(api.clone())
             .app_data(console.clone())
             .app_data(portal_requests.clone())
+            .app_data(scheme.clone())
             .configure(api::pages)
             .configure(console::public_pages)
             .into_utoipa_app()

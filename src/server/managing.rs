@@ -12,7 +12,7 @@ use crate::{
     config::{Certificates, Registration, Settings},
     console::{Console, attempts::Attempts},
     discovery::{
-        handler::{CHECK_USER, Discovery, decide},
+        handler::{Discovery, decide},
         query::ModelFamily,
     },
     domains::told::Teller,
@@ -33,7 +33,7 @@ use crate::{
     oidc::Oidc,
     outbox::Postman,
     passwords::Passwords,
-    probe::{Limits, Probe, Trust},
+    probe::{Limits, Probe, Trust, default_user},
     tasks::Tasks,
     webhooks::{
         attempt::{PATIENCE, Sender},
@@ -57,6 +57,7 @@ pub fn api(
     let discovery = serving.discovery.clone();
     let entra = Entra::new(outbound.clone(), dns.clone(), &settings.entra_urls);
     let oidc = Oidc::new(outbound.clone(), dns.clone());
+    let own_checks = serving.discovery.own_checks.clone();
     let probe = Probe {
         dns: dns.clone(),
         outbound,
@@ -69,6 +70,7 @@ pub fn api(
             probe: probe.clone(),
             https_port: settings.public_https_port,
             ask_ourselves: Box::new(move |hostname| our_answer(&discovery, hostname)),
+            own_checks: own_checks.clone(),
         },
         entra: entra.clone(),
         turns_at_entra: Semaphore::new(4),
@@ -90,7 +92,7 @@ pub fn api(
         limits: RateLimits::default(),
         entra,
         oidc,
-        probes: Arc::new(Probes::new(probe, settings.public_https_port)),
+        probes: Arc::new(Probes::new(probe, settings.public_https_port, own_checks)),
     })
 }
 
@@ -202,7 +204,7 @@ fn own_ca(settings: &Settings) -> Result<Option<Vec<u8>>> {
 /// What a look from outside is answered, if it reaches us.
 fn our_answer(discovery: &Discovery, hostname: &Hostname) -> Option<OurAnswer> {
     let entry = discovery.directory.find(hostname.as_str())?;
-    let user = format!("{CHECK_USER}@{hostname}");
+    let user = default_user(hostname.as_str());
     let decision = decide(&entry, Some(ModelFamily::IPhone), Some(user.as_bytes()));
     Some(OurAnswer {
         status: decision.status.as_u16(),

@@ -47,6 +47,7 @@ use crate::{
     discovery::{front_door::FrontDoor, handler::Discovery},
     jobs::{self, Means},
     ops::Ops,
+    public_scheme::PublicScheme,
     publisher::Publisher,
     request_log::{keeper, lane::Lanes, shipper::Shipper, spool::Spool},
     rotation::Rotation,
@@ -64,6 +65,7 @@ pub struct Addresses {
 
 /// Runs until a signal, or until something that must not end has ended.
 pub async fn run(settings: Settings, demo: bool) -> Result<()> {
+    keep_memory_private();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     // A limit on the size of files is a disk that refuses, as a full one: what is written gets an error. Without a
@@ -92,6 +94,14 @@ pub async fn run(settings: Settings, demo: bool) -> Result<()> {
     result
 }
 
+/// The process holds private keys: it leaves no core file, and other processes of its user may not read its memory.
+fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(event = "process.dumpable", %error, "could not keep other processes from reading our memory");
+    }
+}
+
 /// What a server is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -115,7 +125,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
 
     let registry = Registry::new();
     let issuer = issuing::issuer(settings, &pool, &keyring)?;
-    let serving = Serving::new(settings, issuer, &registry)?;
+    let serving = Serving::new(settings, issuer, &keyring, &registry)?;
     let wanted = Arc::new(Wanted::default());
     let targets = serving.targets(&keyring);
     let mut publisher = Publisher::new(pool.clone(), targets, &settings.state_dir, wanted.clone());
@@ -187,6 +197,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
             resolver: resolver.clone(),
             challenges,
             gate,
+            scheme: PublicScheme::of(settings.portal_host.as_str()),
         },
         ops,
         &mut tasks,

@@ -5,6 +5,7 @@ use super::Addresses;
 use crate::{
     config::{Certificates, Settings},
     domains::OwnHosts,
+    public_scheme::PublicScheme,
 };
 
 /// The names that nobody may register.
@@ -16,15 +17,17 @@ pub fn own(settings: &Settings) -> OwnHosts {
     }
 }
 
-/// Where people open the portal: in a trial at the plain listener, for no browser trusts the internal CA.
+/// Where people open the portal. In a trial that is the plain listener, because no browser trusts the internal CA. A
+/// portal on the internet is reached by https, also where a proxy in front terminates TLS.
 #[must_use]
 pub fn portal_url(settings: &Settings, addresses: &Addresses) -> String {
     let host = &settings.portal_host;
-    match (settings.certificates, addresses.http.port(), settings.public_https_port) {
-        (Certificates::Internal, 80, _) => format!("http://{host}"),
-        (Certificates::Internal, port, _) => format!("http://{host}:{port}"),
-        (Certificates::Acme, _, 443) => format!("https://{host}"),
-        (Certificates::Acme, _, port) => format!("https://{host}:{port}"),
+    let is_https = settings.certificates == Certificates::Acme || PublicScheme::of(host.as_str()).is_https();
+    match (is_https, addresses.http.port(), settings.public_https_port) {
+        (false, 80, _) => format!("http://{host}"),
+        (false, port, _) => format!("http://{host}:{port}"),
+        (true, _, 443) => format!("https://{host}"),
+        (true, _, port) => format!("https://{host}:{port}"),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     certificates::{Issuer, obtain::Obtainer, resolver::Resolver, served::Names, turns::Eligible, wanted::Wanted},
     config::Settings,
     discovery::{directory::Directory, handler::Discovery, metrics::Metrics},
+    own_checks::{self, OwnChecks},
     publisher::targets::Targets,
     sealed::Keyring,
 };
@@ -22,11 +23,12 @@ pub struct Serving {
 }
 
 impl Serving {
-    pub fn new(settings: &Settings, issuer: Issuer, registry: &Registry) -> Result<Self> {
+    pub fn new(settings: &Settings, issuer: Issuer, keyring: &Keyring, registry: &Registry) -> Result<Self> {
         let discovery = Discovery {
             directory: Directory::default(),
             metrics: Metrics::register(registry)?,
             trusted_proxies: settings.trusted_proxies.clone(),
+            own_checks: OwnChecks::new(&keyring.derive_all(own_checks::KEY_PURPOSE)),
         };
         Ok(Self {
             discovery: Arc::new(discovery),

@@ -28,7 +28,7 @@ fn postman(app: &TestApp, server: &MailServer) -> Postman {
     Postman {
         pool: app.pool.clone(),
         keyring: app.running.keyring(),
-        mailer: Mailer::with_patience(&server.url(), FROM, Duration::from_millis(200)).unwrap(),
+        mailer: Mailer::with_timeout(&server.url(), FROM, Duration::from_millis(200)).unwrap(),
     }
 }
 

@@ -211,6 +211,7 @@ fn contoso(port: u16) -> Request {
         connect: None,
         https_port: port,
         ours: None,
+        own_check: None,
         is_brief: false,
     }
 }

@@ -7,6 +7,7 @@ use crate::{
         connection::{Expected, Fetched, Finding, edge_path},
     },
     hostname::Hostname,
+    own_checks::OwnChecks,
     probe::{End, Hop, Probe, Report, Request},
 };
 
@@ -27,10 +28,13 @@ pub struct Fetch {
     /// The one that devices ask.
     pub https_port: u16,
     pub ask_ourselves: Ask,
+    /// Our own nodes recognise the request by it.
+    pub own_checks: OwnChecks,
 }
 
 impl Fetch {
     pub async fn fetch(&self, domain: &Domain, hostname: &Hostname, expected: &Expected) -> Fetched {
+        let now = crate::clock::now();
         let request = Request {
             hostname: hostname.to_string(),
             user: None,
@@ -38,9 +42,10 @@ impl Fetch {
             connect: None,
             https_port: self.https_port,
             ours: None,
+            own_check: self.own_checks.sign(hostname.as_str(), now.timestamp()),
             is_brief: true,
         };
-        let report = Box::pin(self.probe.run(&request, crate::clock::now(), &mut |_| {})).await;
+        let report = Box::pin(self.probe.run(&request, now, &mut |_| {})).await;
         let ours = (self.ask_ourselves)(hostname);
         judge(&report, &domain.hostname, expected, ours.as_ref())
     }

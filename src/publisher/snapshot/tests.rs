@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     discovery::{directory::Directory, handler::Discovery, metrics::Metrics},
+    own_checks::OwnChecks,
     publisher::{
         record::{CertificateRecord, DomainRecord},
         standing::Standing,
@@ -34,6 +35,7 @@ impl Node {
                 directory: Directory::default(),
                 metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
                 trusted_proxies: Vec::new(),
+                own_checks: OwnChecks::new(&[]),
             }))),
             directory,
         }

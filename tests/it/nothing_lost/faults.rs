@@ -1,7 +1,15 @@
 //! Two nodes, killed and cut off at random moments, again and again.
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
+use signpost::{
+    own_checks::{self, OwnChecks},
+    sealed::Keyring,
+};
 use sqlx::PgPool;
 
 use super::{
@@ -14,7 +22,7 @@ use crate::{
     binary::{Machine, Serving},
     outage::Outage,
     process::{TestDir, free_port},
-    wire::ask_target,
+    wire::exchange,
 };
 
 const ROUNDS: usize = 12;
@@ -23,6 +31,7 @@ const ROUNDS: usize = 12;
 struct Node {
     outage: Outage,
     machine: Machine,
+    keys: PathBuf,
     http: SocketAddr,
     serving: Option<Serving>,
 }
@@ -38,6 +47,7 @@ impl Node {
         Self {
             outage,
             machine,
+            keys: keys.to_owned(),
             http,
             serving: None,
         }
@@ -65,13 +75,25 @@ impl Node {
             .succeeded();
     }
 
+    /// The status that a check of this installation gets.
+    async fn ask_as_own_check(&self, name: &str) -> u16 {
+        let keys = Keyring::load(&self.keys).unwrap().derive_all(own_checks::KEY_PURPOSE);
+        let value = OwnChecks::new(&keys)
+            .sign(name, signpost::clock::now().timestamp())
+            .unwrap();
+        let request = format!(
+            "GET {WELL_KNOWN} HTTP/1.1\r\nHost: {name}\r\n{}: {value}\r\n\r\n",
+            own_checks::HEADER
+        );
+        exchange(self.http, request.as_bytes()).await.expect("an answer").status
+    }
+
     /// Waits until these are answered, and in the snapshot: a start without the database needs it.
     async fn knows(&self, names: &[String]) {
         eventually(|| async { is_kept(&self.machine.state_dir(), names) }).await;
         for name in names {
             // Not logged, so not in the judge's way.
-            let target = format!("{WELL_KNOWN}?user-identifier=signpost-check@{name}");
-            eventually(|| async { ask_target(self.http, name, target.as_bytes()).await.status == 200 }).await;
+            eventually(|| async { self.ask_as_own_check(name).await == 200 }).await;
         }
     }
 }

@@ -352,7 +352,7 @@ async fn a_private_address_is_refused_unless_a_setting_allows_it(pool: PgPool) {
         let delivery = trial.delivery(endpoint).await;
         assert_eq!((delivery.state(), delivery.response_status), (State::Retrying, None));
         let text = delivery.response_text.unwrap();
-        let is_told = text.contains("not a global address") || text.contains("web servers only");
+        let is_told = text.contains("not a public address") || text.contains("web servers only");
         assert!(is_told, "{}: {text}", endpoint.url);
     }
     assert!(receiver.received().is_empty());
