@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sealed", &[]),
     ("tasks", &[]),
     ("telemetry", &[]),
+    ("user_patterns", &[]),
     ("vendors", &[]),
     ("config", &["hostname"]),
     ("keyring", &["sealed"]),
@@ -65,6 +66,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "outbox",
             "probe",
             "telemetry",
+            "user_patterns",
             "vendors",
         ],
     ),
@@ -86,7 +88,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // The serving half.
-    ("discovery", &["clock", "hostname"]),
+    ("discovery", &["clock", "hostname", "user_patterns"]),
     (
         "publisher",
         &[

@@ -46,6 +46,7 @@ mod partitions;
 mod passkeys;
 mod people;
 mod phone;
+mod policy_limits;
 mod probe;
 mod process;
 mod registry;
