@@ -3,7 +3,7 @@
 use super::FirstRules;
 
 /// Maximum number of steps in one decision. Each pattern and each comparison of a byte is a step, of about a nanosecond.
-pub const STEP_LIMIT: usize = 30_000;
+pub const STEP_LIMIT: usize = 20_000;
 
 pub struct Stepped(Box<[Pattern]>);
 
