@@ -186,7 +186,7 @@ impl Builder {
 
     fn build(self) -> Matcher {
         let wildcards = (!self.wildcards.is_empty()).then(|| Box::new(Wildcards::new(&self.wildcards)));
-        let stepped = (!self.stepped.is_empty()).then(|| Box::new(Stepped::new(self.stepped)));
+        let stepped = (!self.stepped.is_empty()).then(|| Box::new(Stepped::new(&self.stepped)));
         Matcher {
             without_users: self.without_users,
             forward: Table::new(self.forward),

@@ -5,29 +5,39 @@ use super::FirstRules;
 /// Maximum number of steps in one decision. Each pattern and each comparison of a byte is a step, of about a nanosecond.
 pub const STEP_LIMIT: usize = 20_000;
 
-pub struct Stepped(Box<[Pattern]>);
+pub struct Stepped {
+    /// All patterns, one after the other.
+    text: Box<[u8]>,
+    patterns: Box<[Pattern]>,
+}
 
 struct Pattern {
-    text: Box<[u8]>,
+    /// End of its text, which begins at the end of the pattern before.
+    end: usize,
     /// Number of bytes without `*`: no shorter identifier matches.
     length: u32,
-    bytes: ByteSet,
     first: FirstRules,
+    bytes: ByteSet,
 }
 
 impl Stepped {
     /// `patterns` in lower case and in the order of their rules.
-    pub fn new(patterns: Vec<(Vec<u8>, FirstRules)>) -> Self {
-        let pattern = |(text, first): (Vec<u8>, FirstRules)| {
+    pub fn new(patterns: &[(Vec<u8>, FirstRules)]) -> Self {
+        let mut end = 0;
+        let pattern = |(text, first): &(Vec<u8>, FirstRules)| {
             let letters = text.iter().filter(|byte| **byte != b'*');
+            end += text.len();
             Pattern {
+                end,
                 length: u32::try_from(letters.clone().count()).unwrap_or(u32::MAX),
+                first: *first,
                 bytes: ByteSet::of(letters),
-                text: text.into(),
-                first,
             }
         };
-        Self(patterns.into_iter().map(pattern).collect())
+        Self {
+            patterns: patterns.iter().map(pattern).collect(),
+            text: patterns.iter().flat_map(|(text, _)| text).copied().collect(),
+        }
     }
 
     /// Returns the first rule of all patterns that match `user`, or `first` if that comes earlier, and whether the limit of
@@ -35,7 +45,10 @@ impl Stepped {
     pub fn find(&self, user: &[u8], slot: usize, first: u8) -> (u8, bool) {
         let bytes = ByteSet::of(user);
         let mut steps = STEP_LIMIT;
-        for pattern in &self.0 {
+        let mut start = 0;
+        for pattern in &self.patterns {
+            let text = &self.text[start..pattern.end];
+            start = pattern.end;
             let Some(left) = steps.checked_sub(1) else {
                 return (first, true);
             };
@@ -45,7 +58,7 @@ impl Stepped {
             if !is_possible {
                 continue;
             }
-            match matches(&pattern.text, user, &mut steps) {
+            match matches(text, user, &mut steps) {
                 // Later patterns are of the same rule or a later one.
                 Some(true) => return (pattern.first.0[slot], false),
                 Some(false) => {}
