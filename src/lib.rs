@@ -84,6 +84,8 @@ pub mod setup;
 pub mod tasks;
 // Log lines and metrics.
 pub mod telemetry;
+// The shapes of user patterns and the limits on their size.
+pub mod user_patterns;
 // MDM vendors: parameters → Version and BaseURL.
 pub mod vendors;
 // Tells other people's programs what happens.

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sealed", &[]),
     ("tasks", &[]),
     ("telemetry", &[]),
+    ("user_patterns", &[]),
     ("vendors", &[]),
     ("config", &["hostname"]),
     ("keyring", &["sealed"]),
@@ -70,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "own_checks",
             "probe",
             "telemetry",
+            "user_patterns",
             "vendors",
         ],
     ),
@@ -91,7 +93,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // The serving half.
-    ("discovery", &["clock", "hostname", "own_checks"]),
+    ("discovery", &["clock", "hostname", "own_checks", "user_patterns"]),
     ("connections", &["discovery", "telemetry"]),
     (
         "publisher",

@@ -12,6 +12,7 @@ ACME = "<!-- From here on script/bench --acme writes. -->"
 SIGN_IN = "<!-- From here on script/bench --sign-in writes. -->"
 LOG = "<!-- From here on script/bench --log writes. -->"
 PAGES = "<!-- From here on script/bench --pages writes. -->"
+POLICIES = "<!-- From here on script/bench --policies writes. -->"
 
 
 # --- What is measured
@@ -182,7 +183,7 @@ def write(path, **texts):
     old = path.read_text() if path.exists() else ""
     old, kept = old.split(KEPT, 1) if KEPT in old else (old, "\n")
     parts = []
-    for name, mark in reversed([("acme", ACME), ("sign_in", SIGN_IN), ("log", LOG), ("pages", PAGES)]):
+    for name, mark in reversed([("acme", ACME), ("sign_in", SIGN_IN), ("log", LOG), ("pages", PAGES), ("policies", POLICIES)]):
         old, own = old.split(mark, 1) if mark in old else (old, "")
         parts = [mark, texts.get(name, own).strip(), *parts]
     parts = [texts.get("serving", old).strip(), *parts]
@@ -191,7 +192,7 @@ def write(path, **texts):
     note(f"wrote {path}")
 
 
-def machine(*rows, signpost=True):
+def machine(*rows, signpost=True, server=True):
     model = re.search(r"^model name\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
     memory = int(re.search(r"^MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text(), re.M)[1]) / 2**20
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
@@ -204,6 +205,7 @@ def machine(*rows, signpost=True):
     if signpost:
         rows.append(("signpost", version(["sed", "-n", "/^version/p", "Cargo.toml"], r'"(.*)"')
                      + ", commit " + version(["git", "rev-parse", "--short", "HEAD"], r"(\w+)") + ", rustc " + version(["rustc", "--version"], r"rustc (\S+)")))
+    if signpost and server:
         rows.append(("PostgreSQL", version([os.environ["BENCH_POSTGRES"] + "/postgres", "--version"], r"(\d\S*)")))
     return table("## Where", ["", ""], rows)
 

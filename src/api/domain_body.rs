@@ -55,7 +55,7 @@ pub struct NextActionBody {
 /// What works but looks wrong.
 #[derive(Serialize, ToSchema)]
 pub struct Warning {
-    /// `tenant_mismatch`, `check_undetermined` or `probe_failed`.
+    /// `tenant_mismatch`, `check_undetermined`, `probe_failed` or `policy_over_limit`.
     #[schema(example = "tenant_mismatch")]
     code: &'static str,
     message: String,

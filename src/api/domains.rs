@@ -182,7 +182,8 @@ pub struct DomainChange {
 }
 
 impl DomainChange {
-    fn parse(self) -> Result<Change, Vec<FieldError>> {
+    /// Parses the change of a domain whose policy is `stored`.
+    fn parse(self, stored: &Policy) -> Result<Change, Vec<FieldError>> {
         let mut errors = Vec::new();
         let connection = self
             .connection
@@ -199,7 +200,7 @@ impl DomainChange {
         errors.extend(
             self.policy
                 .iter()
-                .flat_map(Policy::errors)
+                .flat_map(|policy| policy.errors_replacing(stored))
                 .map(|error| error.within("/policy")),
         );
         match (connection, website_url) {
@@ -233,8 +234,8 @@ pub async fn update_domain(
     body: Body<DomainChange>,
 ) -> Result<web::Json<DomainBody>, Problem> {
     let scope = actor.scope(Permission::DomainsWrite)?;
-    find(&mut *api.pool.acquire().await?, &scope, &key).await?;
-    let change = body.read().await?.parse().map_err(Problem::invalid)?;
+    let stored = find(&mut *api.pool.acquire().await?, &scope, &key).await?;
+    let change = body.read().await?.parse(&stored.policy).map_err(Problem::invalid)?;
     let mut tx = api.pool.begin().await?;
     let domain = find_to_change(&mut tx, &scope, &key).await?;
     let domain = domains::update(&mut tx, &scope, &domain, change).await?;

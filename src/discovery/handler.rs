@@ -17,7 +17,7 @@ use super::{
     directory::{Directory, Entry},
     hit::{About, Hit, Log, Network, Outcome, Stranger},
     metrics::Metrics,
-    policy::{Action, Answer, Matched},
+    policy::{Action, Answer, Choice, Matched},
     query::{Asked, ModelFamily, Query},
     request::{Connection, client},
 };
@@ -66,6 +66,9 @@ impl Discovery {
             Some(entry) => {
                 let decision = decide(&entry, parsed.asked.family(), parsed.user());
                 let response = decision.to_response(query);
+                if decision.is_step_limit_reached {
+                    self.metrics.policy_step_limit.inc();
+                }
                 if is_own_check {
                     return response;
                 }
@@ -134,12 +137,18 @@ pub struct Decision<'e> {
     pub location: Option<&'e str>,
     pub server_id: Option<Uuid>,
     pub matched: Matched,
+    /// See [`Choice::is_step_limit_reached`].
+    pub is_step_limit_reached: bool,
 }
 
 /// The decision for one request: pure, so that a preview shows exactly what a device gets.
 #[must_use]
 pub fn decide<'e>(entry: &'e Entry, family: Option<ModelFamily>, user: Option<&[u8]>) -> Decision<'e> {
-    let (action, matched) = entry.policy.choose(family, user);
+    let Choice {
+        action,
+        matched,
+        is_step_limit_reached,
+    } = entry.policy.choose(family, user);
     let base = Decision {
         outcome: Outcome::Deferred,
         status: StatusCode::NOT_FOUND,
@@ -147,6 +156,7 @@ pub fn decide<'e>(entry: &'e Entry, family: Option<ModelFamily>, user: Option<&[
         location: None,
         server_id: None,
         matched,
+        is_step_limit_reached,
     };
     match action {
         Action::Serve { server_id, answer } => {

@@ -7,6 +7,8 @@ pub struct Metrics {
     requests: [[IntCounter; Asked::ALL.len()]; Outcome::ALL.len()],
     pub latency: Histogram,
     pub refused: IntCounter,
+    /// Decisions that left out patterns, see [`super::matching::STEP_LIMIT`].
+    pub policy_step_limit: IntCounter,
 }
 
 impl Metrics {
@@ -30,12 +32,18 @@ impl Metrics {
             "Requests refused before a domain was looked up (400, 405, 421).",
         )?;
         registry.register(Box::new(refused.clone()))?;
+        let policy_step_limit = IntCounter::new(
+            "signpost_policy_step_limit_total",
+            "Discovery requests for which some patterns of a policy that exceeds the limits were not compared.",
+        )?;
+        registry.register(Box::new(policy_step_limit.clone()))?;
         let requests = Outcome::ALL
             .map(|outcome| Asked::ALL.map(|asked| requests.with_label_values(&[outcome.as_str(), asked.as_str()])));
         Ok(Self {
             requests,
             latency,
             refused,
+            policy_step_limit,
         })
     }
 

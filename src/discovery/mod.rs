@@ -9,6 +9,7 @@ pub mod document;
 pub mod front_door;
 pub mod handler;
 pub mod hit;
+pub mod matching;
 pub mod metrics;
 pub mod policy;
 pub mod query;

@@ -13,10 +13,15 @@ pub struct Warning {
 
 #[must_use]
 pub fn warnings(domain: &Domain, expected: &Expected) -> Vec<Warning> {
-    [tenant(domain), undetermined(domain, expected), probe(domain)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        tenant(domain),
+        undetermined(domain, expected),
+        probe(domain),
+        policy(domain),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Devices would be sent to a tenant that, as Microsoft says, is not the domain's.
@@ -59,6 +64,17 @@ fn probe(domain: &Domain) -> Option<Warning> {
     }
 }
 
+/// The policy was stored before the size of user patterns was limited, and exceeds a limit.
+fn policy(domain: &Domain) -> Option<Warning> {
+    let excess = domain.policy.excess()?;
+    Some(Warning {
+        code: "policy_over_limit",
+        message: format!(
+            "The rules were saved before a limit was introduced and exceed it: {excess}. The rules still apply, but a pattern that takes too long to compare counts as not matching. The rules must meet the limit when their patterns are next changed."
+        ),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -68,6 +84,7 @@ mod tests {
         dns::Failure,
         domains::{
             connection::Finding,
+            policy::{Action, Rule, When},
             status::tests::{active, expected, records, seen},
         },
     };
@@ -92,8 +109,21 @@ mod tests {
                 remedy: "Open the port.".into(),
             });
         }
+        let over_limit = |pattern: &str| {
+            let mut domain = active();
+            domain.policy.rules = vec![Rule {
+                when: When {
+                    model_families: Vec::new(),
+                    users: vec![pattern.repeat(10); 100],
+                },
+                then: Action::Defer {},
+            }];
+            domain
+        };
         for (domain, codes) in [
             (active(), vec![]),
+            (over_limit("*abc*"), vec!["policy_over_limit"]),
+            (over_limit("abcde"), vec![]),
             (tenants(Some(one), &[one]), vec![]),
             (tenants(Some(one), &[two]), vec!["tenant_mismatch"]),
             (tenants(Some(one), &[two, one]), vec![]),

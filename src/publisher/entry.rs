@@ -8,7 +8,8 @@ use crate::{
     discovery::{
         directory::{Entry, Organisation},
         document,
-        policy::{Action, Answer, Pattern, Policy, Rule, When},
+        matching::TooManyRules,
+        policy::{Action, Answer, Policy, Rule, When},
         query::ModelFamily,
     },
     domains::{policy as stored, servers},
@@ -27,6 +28,8 @@ pub enum UnreadableRow {
     Server(Uuid, String),
     #[error("the policy names the MDM server {0}, which is not there")]
     MissingServer(Uuid),
+    #[error(transparent)]
+    TooManyRules(#[from] TooManyRules),
 }
 
 pub(super) fn entry(
@@ -35,6 +38,14 @@ pub(super) fn entry(
     organisation: Arc<Organisation>,
 ) -> Result<Entry, UnreadableRow> {
     let policy: stored::Policy = serde_json::from_str(&record.policy)?;
+    if let Some(detail) = policy.excess() {
+        tracing::warn!(
+            event = "policy.over_limit",
+            domain.hostname = %hostname,
+            detail,
+            "the policy exceeds a limit that did not exist when it was stored"
+        );
+    }
     let servers: Vec<ServerRecord> = serde_json::from_str(&record.servers)?;
     let servers = servers
         .into_iter()
@@ -72,25 +83,18 @@ pub fn preview_entry(
 }
 
 fn prepare(policy: &stored::Policy, servers: &HashMap<Uuid, vendors::Server>) -> Result<Policy, UnreadableRow> {
-    let rule = |rule: &stored::Rule| {
-        let when = When {
-            model_families: rule
-                .when
-                .model_families
-                .iter()
-                .map(|family| model_family(*family))
-                .collect(),
-            users: rule.when.users.iter().map(|user| Pattern::new(user)).collect(),
-        };
-        Ok(Rule {
-            when,
+    let mut rules = Vec::with_capacity(policy.rules.len());
+    for rule in &policy.rules {
+        let families = rule.when.model_families.iter();
+        rules.push(Rule {
+            when: When {
+                model_families: families.map(|family| model_family(*family)).collect(),
+                users: &rule.when.users,
+            },
             then: action(&rule.then, servers)?,
-        })
-    };
-    Ok(Policy {
-        default: action(&policy.default, servers)?,
-        rules: policy.rules.iter().map(rule).collect::<Result<_, UnreadableRow>>()?,
-    })
+        });
+    }
+    Ok(Policy::new(action(&policy.default, servers)?, rules)?)
 }
 
 fn action(action: &stored::Action, servers: &HashMap<Uuid, vendors::Server>) -> Result<Action, UnreadableRow> {

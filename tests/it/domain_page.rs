@@ -326,6 +326,56 @@ async fn what_is_wrong_with_the_rules_is_said_at_its_field_and_nothing_typed_is_
 }
 
 #[sqlx::test]
+async fn the_editor_refuses_patterns_beyond_a_limit_and_keeps_those_from_before_it(pool: PgPool) {
+    let (app, person, msp, domain) = start(pool).await;
+    let server = domain["policy"]["default"]["server_id"].as_str().unwrap();
+    let lines = |count: usize| vec![format!("*{}*", "x".repeat(62)); count].join("\n");
+    let (stored, fewer) = (lines(70), lines(65));
+    let send = async |users: &str, website: &str| {
+        let as_of = began_with(&person.get(RULES).await);
+        let fields = [
+            ("as_of", as_of.as_str()),
+            ("rule", "0"),
+            ("families-0", "Mac"),
+            ("families-0", "iPad"),
+            ("users-0", users),
+            ("action-0", "defer"),
+            ("action-default", "serve"),
+            ("server-default", server),
+            ("connection", "direct"),
+            ("website_url", website),
+            ("do", "save"),
+        ];
+        person.submit(RULES, &fields).await
+    };
+    let refused = send(&stored, "").await;
+    assert_eq!(refused.status, 422);
+    shows(&refused, "have 4480 bytes in total, and the limit is 4096: remove some");
+    shows(&refused, &stored);
+    assert_eq!(policy(&msp).await, domain["policy"]);
+
+    let users: Vec<_> = stored.lines().collect();
+    let rule = json!({"when": {"model_families": ["iPad", "Mac"], "users": users}, "then": {"action": "defer"}});
+    let before = json!({"default": domain["policy"]["default"], "rules": [rule]});
+    let store = sqlx::query("update domains set policy = $1").bind(&before);
+    store.execute(&app.pool).await.unwrap();
+    shows(
+        &person.get(PAGE).await,
+        "The rules were saved before a limit was introduced",
+    );
+    leads_to(&send(&stored, "https://www.contoso.test").await);
+    assert_eq!(policy(&msp).await["rules"][0]["when"]["users"], json!(users));
+    assert_eq!(msp.get(PAGE).await.json()["website_url"], "https://www.contoso.test");
+    assert_eq!(send(&fewer, "").await.status, 422);
+    leads_to(&send(&lines(64), "").await);
+    lacks(
+        &person.get(PAGE).await,
+        "The rules were saved before a limit was introduced",
+    );
+    app.stop().await;
+}
+
+#[sqlx::test]
 async fn what_a_device_would_get_is_what_the_api_foretells(pool: PgPool) {
     let (app, person, msp, domain) = start(pool).await;
     let server = domain["policy"]["default"]["server_id"].clone();

@@ -47,6 +47,7 @@ mod partitions;
 mod passkeys;
 mod people;
 mod phone;
+mod policy_limits;
 mod probe;
 mod process;
 mod registry;

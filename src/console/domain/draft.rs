@@ -112,8 +112,9 @@ impl Draft {
         }
     }
 
-    /// The policy that it says, if nothing is wrong with it. What is wrong is said in `form`, at the fields.
-    pub fn policy(&self, servers: &ServerNames, form: &mut Form) -> Option<Policy> {
+    /// The policy that it says, to replace `stored`, if nothing is wrong with it. What is wrong is said in `form`, at the
+    /// fields.
+    pub fn policy(&self, stored: &Policy, servers: &ServerNames, form: &mut Form) -> Option<Policy> {
         let before = form.is_fine();
         let rules = self.rules.iter().enumerate().map(|(index, rule)| Rule {
             when: When {
@@ -137,7 +138,7 @@ impl Draft {
             default: self.default.parse(servers, form, "default"),
             rules,
         };
-        for error in policy.errors() {
+        for error in policy.errors_replacing(stored) {
             let (field, what) = field_of(&error.pointer);
             form.complain(&field, what.map_or(error.detail, ToOwned::to_owned));
         }
@@ -145,8 +146,8 @@ impl Draft {
     }
 
     /// The same with everything else that the editor changes.
-    pub fn change(&self, servers: &ServerNames, form: &mut Form) -> Option<Change> {
-        let policy = self.policy(servers, form);
+    pub fn change(&self, stored: &Policy, servers: &ServerNames, form: &mut Form) -> Option<Change> {
+        let policy = self.policy(stored, servers, form);
         let connection = Connection::parse(&self.connection);
         if connection.is_none() {
             form.complain("connection", "is to be chosen");
@@ -304,8 +305,12 @@ mod tests {
     #[test]
     fn what_is_right_becomes_a_policy_and_what_is_wrong_is_said_at_its_field() {
         let servers = ServerNames::from([(Uuid::from_u128(1), "Jamf Pro".to_owned())]);
+        let stored = Policy {
+            default: Action::Defer {},
+            rules: Vec::new(),
+        };
         let mut form = Form::default();
-        let policy = draft(&["a"]).policy(&servers, &mut form).unwrap();
+        let policy = draft(&["a"]).policy(&stored, &servers, &mut form).unwrap();
         assert_eq!(policy.rules[0].when.users, ["a@contoso.com", "*@x.example"]);
         assert_eq!(policy.rules[0].when.model_families, [Family::Mac]);
 
@@ -318,7 +323,7 @@ mod tests {
         wrong.default.kind = "reject".to_owned();
         wrong.website_url = "javascript:alert(1)".to_owned();
         wrong.connection = "tunnel".to_owned();
-        assert!(wrong.change(&servers, &mut form).is_none());
+        assert!(wrong.change(&stored, &servers, &mut form).is_none());
         for field in [
             "families-0",
             "url-1",

@@ -130,7 +130,7 @@ pub async fn submit(
             draft.edit(edit);
             (StatusCode::OK, foretold)
         }
-        (None, "try") => match draft.policy(&servers, &mut form) {
+        (None, "try") => match draft.policy(&domain.policy, &servers, &mut form) {
             Some(policy) => (
                 StatusCode::OK,
                 foretold.answered(&mut tx, &scope, &domain, &policy).await?,
@@ -171,7 +171,7 @@ async fn save(
     (draft, servers): (&Draft, &ServerNames),
     form: &mut Form,
 ) -> Result<bool, Fault> {
-    let change = draft.change(servers, form);
+    let change = draft.change(&domain.policy, servers, form);
     if form.value("as_of") != as_of(domain) {
         form.complain(
             "",
