@@ -13,14 +13,7 @@ use crate::{
     api::{Api, idempotency},
     audit, certificates,
     console::Console,
-    domains::{
-        DomainError,
-        checks::{
-            self, Checker,
-            places::{Place, Places},
-            store::Claimed,
-        },
-    },
+    domains::checks::{self, CheckPermit, CheckPlaces, Checker, store::Claimed},
     outbox, publisher, request_log,
     rotation::Rotation,
     tasks::Tasks,
@@ -208,11 +201,11 @@ pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Not
     const SWEEP: Duration = Duration::from_secs(2);
     /// Between two claims: what is over meanwhile is replaced at once, not one by one.
     const PAUSE: Duration = Duration::from_millis(100);
-    let places = Places::new(checks::AT_ONCE_FOR_ONE, checks::AT_ONCE);
+    let places = CheckPlaces::new(checks::MAX_CHECKS);
     let mut looks = FuturesUnordered::new();
     loop {
         // A look may have locked, or borrowed, what the claim waits for: neither stands still.
-        let claim = claim_due(&checker, &places);
+        let claim = checker.claim_due(&places, crate::clock::now());
         tokio::pin!(claim);
         let mut is_one_over = false;
         let claimed = loop {
@@ -222,13 +215,10 @@ pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Not
             }
         };
         let are_more_due = match claimed {
-            Ok((claimed, are_more)) => {
-                looks.extend(
-                    claimed
-                        .into_iter()
-                        .map(|(claimed, place)| Box::pin(look(&checker, claimed, place))),
-                );
-                are_more
+            Ok(due) => {
+                let claimed = due.claimed.into_iter();
+                looks.extend(claimed.map(|(claimed, permit)| Box::pin(look(&checker, claimed, permit))));
+                due.are_more
             }
             Err(error) => {
                 tracing::warn!(error = telemetry::one_line(&error.into()), "domains are not looked at");
@@ -251,27 +241,8 @@ pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Not
     }
 }
 
-/// As many as there are places for; and whether others are due.
-async fn claim_due<'a>(
-    checker: &Checker,
-    places: &'a Places,
-) -> Result<(Vec<(Claimed, Place<'a>)>, bool), DomainError> {
-    let (mut all, mut are_more) = (Vec::new(), false);
-    while places.free() > 0 {
-        let before = all.len();
-        let due = checker.claim_due(places, crate::clock::now()).await?;
-        let placed = due.claimed.into_iter();
-        all.extend(placed.filter_map(|claimed| Some((claimed, places.enter(claimed.organisation_id)?))));
-        are_more |= due.are_more;
-        if all.len() == before {
-            break;
-        }
-    }
-    Ok((all, are_more))
-}
-
 /// A look that fails is taken again when its lease is over.
-async fn look(checker: &Checker, claimed: Claimed, _place: Place<'_>) {
+async fn look(checker: &Checker, claimed: Claimed, _permit: CheckPermit<'_>) {
     // What it reads is written by strangers: should one of them find a way to make it panic, the server goes on.
     match AssertUnwindSafe(checker.check(claimed)).catch_unwind().await {
         Ok(Ok(())) => {}

@@ -88,5 +88,7 @@ pub mod telemetry;
 pub mod user_patterns;
 // MDM vendors: parameters → Version and BaseURL.
 pub mod vendors;
+// Background work that many organisations share.
+pub mod work;
 // Tells other people's programs what happens.
 pub mod webhooks;

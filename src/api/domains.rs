@@ -137,7 +137,7 @@ pub async fn create_domain(
     let mut body = body.read().await?;
     tenants::fill_in(&api.entra, [&mut body]).await;
     let mut tx = api.pool.begin().await?;
-    let domain = body.register(&mut tx, &api.own_hosts, &scope).await?;
+    let domain = body.register(&mut tx, &api.registration_rules, &scope).await?;
     tx.commit().await?;
     api.check_wanted.notify_one();
     Ok(HttpResponse::Created().json(DomainBody::new(domain, &api.checker.expected, crate::clock::now())))

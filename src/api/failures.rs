@@ -31,7 +31,9 @@ impl From<DomainError> for Problem {
             DomainError::OwnHost(_) => Self::invalid(vec![FieldError::new("/hostname", &error)]),
             DomainError::NotFound | DomainError::ServerNotFound => Self::new(Code::NotFound, &error),
             DomainError::NoSuchServer(_) => Self::invalid(vec![FieldError::new("/policy", &error)]),
-            DomainError::ServerInUse | DomainError::SeveralClaims(_) => Self::new(Code::Conflict, &error),
+            DomainError::ServerInUse | DomainError::SeveralClaims(_) | DomainError::TooManyUnverified { .. } => {
+                Self::new(Code::Conflict, &error)
+            }
             DomainError::Busy => Self::rate_limited(10),
             DomainError::Stored(_) => Self::internal(&error),
             DomainError::Database(source) => Self::database(source),

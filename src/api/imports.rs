@@ -96,7 +96,7 @@ pub async fn import_domains(
     let mut rows: Vec<_> = import.rows.into_iter().map(parse).collect();
     tenants::fill_in(&api.entra, rows.iter_mut().filter_map(|row| row.input.as_mut().ok())).await;
     let mut tx = api.pool.begin().await?;
-    let outcomes = imports::register(&mut tx, &api.own_hosts, &scope, rows).await?;
+    let outcomes = imports::register(&mut tx, &api.registration_rules, &scope, rows).await?;
     let is_kept = mode.keeps(&outcomes);
     let mut data: Vec<_> = outcomes.into_iter().enumerate().map(RowResult::of).collect();
     let failed = data.iter().filter(|result| !result.ok).count();

@@ -47,7 +47,7 @@ use tokio::sync::Notify;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    domains::{OwnHosts, checks::Checker, probes::Probes},
+    domains::{RegistrationRules, checks::Checker, probes::Probes},
     entra::Entra,
     oidc::Oidc,
     sealed::Keyring,
@@ -59,7 +59,7 @@ use rate_limit::RateLimits;
 pub struct Api {
     pub pool: PgPool,
     pub keyring: Arc<Keyring>,
-    pub own_hosts: OwnHosts,
+    pub registration_rules: RegistrationRules,
     /// Looks at domains, and knows what must be seen.
     pub checker: Arc<Checker>,
     /// Told when a look is due at once.

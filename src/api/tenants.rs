@@ -46,6 +46,7 @@ pub struct TenantBody {
         (status = 200, body = TenantBody, example = json!({"tenant_id": "11111111-2222-3333-4444-555555555555", "cloud": "global", "region": "EU"})),
         (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, description = "No tenant has verified the domain", body = Problem), (status = 422, body = Problem),
+        (status = 429, description = "Too many look-ups of this organisation", body = Problem),
         (status = 503, description = "Microsoft Entra can't be asked", body = Problem),
     ),
 )]
@@ -57,6 +58,7 @@ pub async fn look_up_intune_tenant(
 ) -> Result<web::Json<TenantBody>, Problem> {
     actor.scope(Permission::DomainsRead)?;
     let domain = Hostname::parse(&params.0.domain).map_err(|error| invalid_parameter("domain", error))?;
+    api.limits.take_lookup(actor.organisation_id)?;
     let found = api.entra.lookup(&domain).await?;
     let tenant = found.ok_or_else(|| Problem::not_found(format_args!("{}.", nobodys(&domain))))?;
     Ok(web::Json(TenantBody {

@@ -39,6 +39,11 @@ pub enum Org {
         #[arg(long)]
         confirm: String,
     },
+    /// Vouch for an organisation that registered itself: how many unverified domains it may have is no longer limited
+    Trust {
+        /// Its id or its name
+        organisation: String,
+    },
     /// Resume service
     Resume {
         /// Its id or its name
@@ -85,6 +90,12 @@ pub async fn run(command: Org, installation: &Installation) -> Result<()> {
             tx.commit().await?;
             delete(installation.postgres.background(), operator, id, &name).await?;
             println!("{name} is deleted, with all that devices asked of it.");
+        }
+        Org::Trust { organisation } => {
+            let id = find(&mut tx, operator, &organisation).await?;
+            let name = organisations::trust(&mut tx, operator, id).await?;
+            tx.commit().await?;
+            println!("{name} is trusted: its unverified domains are not limited.");
         }
         Org::Resume { organisation } => {
             let id = find(&mut tx, operator, &organisation).await?;

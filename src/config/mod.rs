@@ -78,6 +78,7 @@ pub const SETTINGS: &[Setting] = &[
     unset("SIGNPOST_OUTBOUND_ALLOW"),
     unset("SIGNPOST_ENTRA_URLS"),
     setting("SIGNPOST_REGISTRATION", "open"),
+    setting("SIGNPOST_UNVERIFIED_DOMAINS", "25"),
     unset("SIGNPOST_TRUSTED_PROXIES"),
     unset("SIGNPOST_PROXY_PROTOCOL"),
     setting("SIGNPOST_DRAIN_SECONDS", "1"),
@@ -111,6 +112,8 @@ pub struct Settings {
     /// `(cloud, url)`; empty: Microsoft's own.
     pub entra_urls: Vec<(String, Url)>,
     pub registration: Registration,
+    /// Of an organisation that registered itself and has verified no domain.
+    pub unverified_domains: u32,
     pub trusted_proxies: Vec<IpNet>,
     /// Peers whose connections begin with a PROXY header.
     pub proxy_protocol: Vec<IpNet>,

@@ -42,6 +42,7 @@ pub(super) fn settings(sources: &Sources) -> Result<Settings, SettingError> {
         outbound_allow: list(sources, "SIGNPOST_OUTBOUND_ALLOW")?,
         entra_urls: entra_urls(sources)?,
         registration: required(sources, "SIGNPOST_REGISTRATION")?,
+        unverified_domains: required(sources, "SIGNPOST_UNVERIFIED_DOMAINS")?,
         trusted_proxies: list(sources, "SIGNPOST_TRUSTED_PROXIES")?,
         proxy_protocol: list(sources, "SIGNPOST_PROXY_PROTOCOL")?,
         drain: drain(sources)?,

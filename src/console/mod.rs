@@ -41,7 +41,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::{
-    domains::{OwnHosts, checks::Checker, probes::Probes, standing::Standings},
+    domains::{RegistrationRules, checks::Checker, probes::Probes, standing::Standings},
     entra::Entra,
     oidc::Oidc,
     passwords::Passwords,
@@ -67,7 +67,7 @@ pub struct Console {
     pub trial_root: Option<String>,
     /// Where people find the portal, without a slash at the end: links in mails are made of it, and never of a request.
     pub portal_url: String,
-    pub own_hosts: OwnHosts,
+    pub registration_rules: RegistrationRules,
     pub entra: Entra,
     /// Asks organisations' own providers who somebody is.
     pub oidc: Oidc,

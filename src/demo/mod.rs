@@ -21,7 +21,7 @@ use crate::{
         people,
         token::{self, TokenText},
     },
-    domains::{self, DomainError, OwnHosts},
+    domains::{self, DomainError, RegistrationRules},
     hostname::Hostname,
     passwords::{Busy, NewPassword, Passwords},
     sealed::Keyring,
@@ -60,7 +60,7 @@ impl From<Busy> for DemoError {
 pub async fn fill(
     pool: &PgPool,
     keyring: &Keyring,
-    own: &OwnHosts,
+    own: &RegistrationRules,
     addresses: &[IpAddr],
 ) -> Result<TokenText, DemoError> {
     let operator = Operator::at_the_command_line();
@@ -86,6 +86,7 @@ async fn organisation(db: &mut PgConnection, keyring: &Keyring) -> Result<Uuid, 
         name: Some("Demo Owner"),
         email: &email()?,
         password_hash: None,
+        is_trusted: true,
     };
     let (organisation_id, _) = organisations::found(db, keyring, founding, operator).await?;
     Ok(organisation_id)
@@ -100,7 +101,7 @@ fn email() -> Result<Email, OrganisationError> {
 async fn register(
     db: &mut PgConnection,
     scope: &Scope,
-    (own, addresses): (&OwnHosts, &[IpAddr]),
+    (own, addresses): (&RegistrationRules, &[IpAddr]),
     example: &Example,
 ) -> Result<(), DemoError> {
     let Ok(hostname) = Hostname::parse(example.hostname) else {

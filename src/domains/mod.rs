@@ -7,10 +7,10 @@ pub mod imports;
 pub mod intake;
 pub mod lists;
 pub mod next_action;
-mod own_hosts;
 pub mod ownership;
 pub mod policy;
 pub mod probes;
+mod registration_rules;
 mod registry;
 mod rows;
 pub mod servers;
@@ -28,9 +28,9 @@ use crate::{audit, dns::Failure, hostname::Hostname, input::WebUrl, vendors};
 pub use certified::{CaWords, CertificateFacts, CertificateState, Failed, Obtaining, Served};
 pub use connection::Connection;
 use connection::Observation;
-pub use own_hosts::OwnHosts;
 use ownership::claims::{Claim, Rival};
 use policy::{Action, Policy, Rule};
+pub use registration_rules::RegistrationRules;
 pub use registry::{delete, delete_some, find_to_change, register, update, verify};
 
 /// A registered hostname with the facts that its status follows from.
@@ -122,6 +122,11 @@ pub enum DomainError {
     ServerInUse,
     #[error("too many domains are being looked at for people at this moment: try again in ten seconds")]
     Busy,
+    #[error(
+        "this organisation has {unverified} domains that are not verified yet, and may have {limit}: add their TXT records, \
+         or delete those that you don't need. The limit grows with each domain that is verified"
+    )]
+    TooManyUnverified { unverified: i64, limit: i64 },
     #[error("a stored row can't be read: {0}")]
     Stored(String),
     #[error("the domains could not be read or written")]

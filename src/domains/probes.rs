@@ -1,7 +1,7 @@
 //! The probe for whoever asks about a domain of theirs: what a device really gets, from outside, now. Nothing is stored.
 use super::{
     Connection, Domain, DomainError,
-    checks::{Checker, places::Places},
+    checks::{CheckPlaces, Checker},
 };
 use crate::{
     accounts::Scope,
@@ -9,15 +9,15 @@ use crate::{
     probe::{Ours, Probe, Report, Request},
 };
 
-const AT_ONCE: usize = 16;
-const AT_ONCE_FOR_ONE: usize = 4;
+/// Probes of a node at once; one organisation alone gets half of them.
+const MAX_PROBES: usize = 16;
 
 /// The probe, and how many run: each asks strangers' servers, for up to a minute.
 pub struct Probes {
     probe: Probe,
     https_port: u16,
     own_checks: OwnChecks,
-    places: Places,
+    places: CheckPlaces,
 }
 
 impl Probes {
@@ -28,14 +28,14 @@ impl Probes {
             probe,
             https_port,
             own_checks,
-            places: Places::new(AT_ONCE_FOR_ONE, AT_ONCE),
+            places: CheckPlaces::new(MAX_PROBES),
         }
     }
 
     /// Walks through discovery as a device of `domain` does. [`DomainError::Busy`]: too many do at this moment.
     /// Holds no connection to the database, and may take a minute.
     pub async fn run(&self, scope: &Scope, checker: &Checker, domain: &Domain) -> Result<Report, DomainError> {
-        let _place = self.places.enter(scope.organisation_id()).ok_or(DomainError::Busy)?;
+        let _place = self.places.try_take(scope.organisation_id()).ok_or(DomainError::Busy)?;
         let ours = match domain.connection {
             Connection::Direct => Some(Ours {
                 addresses: checker.expected.addresses.clone(),

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Change, Default, Domain, DomainError, NewDomain, OwnHosts, checks,
+    Change, Default, Domain, DomainError, NewDomain, RegistrationRules, checks,
     ownership::{self, claims::proved_at, settle},
     policy::{Action, Policy},
     servers,
@@ -25,12 +25,13 @@ use crate::{
 pub async fn register(
     db: &mut PgConnection,
     scope: &ClientScope,
-    own: &OwnHosts,
+    own: &RegistrationRules,
     new: NewDomain,
 ) -> Result<Domain, DomainError> {
     if own.contain(&new.hostname) {
         return Err(DomainError::OwnHost(new.hostname.to_string()));
     }
+    within_allowance(db, scope, own).await?;
     let default = match new.default {
         Default::Action(action) => action,
         Default::Server(server_id) => Action::Serve { server_id },
@@ -55,6 +56,26 @@ pub async fn register(
     store::find(db, scope.scope(), domain_id)
         .await?
         .ok_or(DomainError::NotFound)
+}
+
+/// Whether the organisation may have one more domain that is not verified. One that registered itself is locked until the
+/// end of the transaction, so that two registrations are counted one after the other.
+async fn within_allowance(
+    db: &mut PgConnection,
+    scope: &ClientScope,
+    rules: &RegistrationRules,
+) -> Result<(), DomainError> {
+    let Some(counts) = store::lock_unverified(db, scope).await? else {
+        return Ok(());
+    };
+    let limit = rules.allowance(counts.verified);
+    match counts.unverified < limit {
+        true => Ok(()),
+        false => Err(DomainError::TooManyUnverified {
+            unverified: counts.unverified,
+            limit,
+        }),
+    }
 }
 
 /// Changes a domain; what `change` leaves out stays.

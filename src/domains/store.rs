@@ -38,6 +38,40 @@ pub struct Answering<'a> {
     pub policy: &'a Policy,
 }
 
+/// Domains of an organisation by whether their ownership is verified.
+pub struct VerifiedCounts {
+    pub verified: i64,
+    pub unverified: i64,
+}
+
+/// Counts the domains of an organisation that registered itself, and locks it; `None` if an operator made it or vouches
+/// for it.
+pub async fn lock_unverified(
+    db: &mut PgConnection,
+    scope: &ClientScope,
+) -> Result<Option<VerifiedCounts>, DomainError> {
+    let is_limited = sqlx::query_scalar!(
+        r#"select true as "is_limited!" from organisations where organisation_id = $1 and trusted_at is null
+              for no key update"#,
+        scope.organisation_id(),
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    if is_limited.is_none() {
+        return Ok(None);
+    }
+    let counts = sqlx::query_as!(
+        VerifiedCounts,
+        r#"select count(*) filter (where ownership_verified_at is not null) as "verified!",
+                  count(*) filter (where ownership_verified_at is null) as "unverified!"
+             from domains where organisation_id = $1"#,
+        scope.organisation_id(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Some(counts))
+}
+
 pub async fn insert(
     db: &mut PgConnection,
     scope: &ClientScope,
@@ -51,7 +85,7 @@ pub async fn insert(
               values ($1, $2, $3, $4, $5, $6, $7)
                   on conflict on constraint domains_organisation_hostname_key do nothing
            returning domain_id)
-         insert into domain_checks (domain_id) select domain_id from new",
+         insert into domain_checks (domain_id, organisation_id) select domain_id, $2 from new",
         domain_id,
         scope.organisation_id(),
         scope.client_id(),

@@ -18,10 +18,9 @@ use crate::{
     domains::told::Teller,
     domains::{
         checks::{
-            ASKED_FOR_AT_ONCE, ASKED_FOR_BY_ONE, Checker,
+            CheckPlaces, Checker, MAX_CHECKS_ASKED_FOR,
             fetch::{Fetch, OurAnswer},
             looks::Looks,
-            places::Places,
         },
         probes::Probes,
         standing::Standings,
@@ -78,14 +77,14 @@ pub fn api(
     Ok(Api {
         pool: installation.postgres.pool().clone(),
         keyring: installation.keyring.clone(),
-        own_hosts: names::own(settings),
+        registration_rules: names::own(settings),
         portal_url: names::portal_url(settings, addresses),
         trial_root: trial_root(settings),
         checker: Arc::new(Checker {
             pool: installation.postgres.background().clone(),
             looks,
             expected,
-            places: Places::new(ASKED_FOR_BY_ONE, ASKED_FOR_AT_ONCE),
+            places: CheckPlaces::new(MAX_CHECKS_ASKED_FOR),
             certificate_wanted: Box::new(move |hostname| wanted.add(hostname)),
         }),
         check_wanted: Arc::default(),
@@ -108,7 +107,7 @@ pub fn console(settings: &Settings, installation: &Installation, api: &Api, purp
         probes: api.probes.clone(),
         trial_root: api.trial_root.clone(),
         portal_url: api.portal_url.clone(),
-        own_hosts: api.own_hosts.clone(),
+        registration_rules: api.registration_rules.clone(),
         entra: api.entra.clone(),
         oidc: api.oidc.clone(),
         may_register: settings.registration == Registration::Open,

@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 use super::Addresses;
 use crate::{
     config::{Certificates, Settings},
-    domains::OwnHosts,
+    domains::RegistrationRules,
     public_scheme::PublicScheme,
 };
 
 /// The names that nobody may register.
 #[must_use]
-pub fn own(settings: &Settings) -> OwnHosts {
-    OwnHosts {
+pub fn own(settings: &Settings) -> RegistrationRules {
+    RegistrationRules {
         portal: settings.portal_host.to_string(),
         edge: settings.edge_host.to_string(),
+        unverified_domains: settings.unverified_domains,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::Deref};
 use signpost::{
     accounts::{Operator, email::Email, operators},
     demo,
-    domains::OwnHosts,
+    domains::RegistrationRules,
     passwords::Passwords,
     server::{self, Addresses, Purpose},
 };
@@ -68,9 +68,10 @@ impl Portal {
     /// Makes the example data. Returns the password of the person who can see it.
     pub async fn fill_demo(&self) -> String {
         let (pool, keyring) = (&self.app.pool, self.app.running.keyring());
-        let own = OwnHosts {
+        let own = RegistrationRules {
             portal: "localhost".to_owned(),
             edge: "edge.signpost.test".to_owned(),
+            unverified_domains: 25,
         };
         let addresses = [IpAddr::from([127, 0, 0, 1])];
         demo::fill(pool, &keyring, &own, &addresses).await.unwrap();

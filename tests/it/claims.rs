@@ -385,15 +385,13 @@ async fn of_several_nodes_one_looks_at_a_domain_and_what_was_seen_last_counts(po
     )
     .await;
     let until = now + chrono::TimeDelta::minutes(3);
-    let turn = |now, until| store::Turn {
-        now,
-        until,
-        limit: 10,
-        crowded: vec![],
-    };
+    let id: uuid::Uuid = sqlx::query_scalar("select domain_id from domains")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     let claim = || async {
         let mut db = pool.acquire().await.unwrap();
-        store::claim_due(&mut db, Operator::checking(), &turn(now, until))
+        store::claim_due(&mut db, Operator::checking(), &[id], (now, until))
             .await
             .unwrap()
     };
@@ -403,8 +401,8 @@ async fn of_several_nodes_one_looks_at_a_domain_and_what_was_seen_last_counts(po
     let mut db = pool.acquire().await.unwrap();
     assert!(store::confirm(&mut db, first).await.unwrap());
     // The first node oversleeps.
-    let later = turn(until, until + chrono::TimeDelta::minutes(3));
-    let late = store::claim_due(&mut db, Operator::checking(), &later).await;
+    let later = (until, until + chrono::TimeDelta::minutes(3));
+    let late = store::claim_due(&mut db, Operator::checking(), &[id], later).await;
     assert_eq!(late.unwrap().len(), 1);
     assert!(!store::confirm(&mut db, first).await.unwrap());
 }
@@ -449,6 +447,127 @@ async fn one_organisation_s_dead_name_servers_hold_up_no_other_organisation(pool
         "{:?}",
         stop.elapsed()
     );
+}
+
+/// Organisations of strangers who signed up, each with this many names whose name servers never answer.
+async fn strangers_with_dead_names(pool: &PgPool, organisations: i32, names: i32) {
+    sqlx::query(
+        "with made as (
+              insert into organisations (organisation_id, name, user_digest_key, ownership_key)
+              select gen_random_uuid(), 'Stranger ' || number, '\\x00', '\\x00' from generate_series(1, $1) number
+           returning organisation_id),
+         clients_made as (
+              insert into clients (client_id, organisation_id, name)
+              select gen_random_uuid(), organisation_id, 'Client' from made
+           returning client_id, organisation_id),
+         new as (
+              insert into domains (domain_id, organisation_id, client_id, hostname, connection, policy)
+              select gen_random_uuid(), organisation_id, client_id,
+                     'm' || number || '-' || replace(organisation_id::text, '-', '') || '.silent.test', 'direct',
+                     '{\"default\": {\"action\": \"defer\"}, \"rules\": []}'
+                from clients_made, generate_series(1, $2) number
+           returning domain_id)
+         insert into domain_checks (domain_id, due_at) select domain_id, now() - interval '1 hour' from new",
+    )
+    .bind(organisations)
+    .bind(names)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+#[sqlx::test]
+async fn fifty_strangers_with_dead_names_hold_up_no_other_organisation(pool: PgPool) {
+    let silent = BrokenDns::start(Broken::Silent);
+    let (app, _dns) = start(
+        pool.clone(),
+        &[
+            a(HOST, "127.0.0.1"),
+            a("fabrikam.test", "127.0.0.1"),
+            delegated("silent.test", silent.socket_address()),
+        ],
+    )
+    .await;
+    strangers_with_dead_names(&pool, 50, 80).await;
+    let leased = || async {
+        let leased = "select count(*) from domain_checks where lease_until is not null";
+        sqlx::query_scalar::<_, i64>(leased).fetch_one(&pool).await.unwrap()
+    };
+    eventually(|| async { leased().await >= 32 }).await;
+    assert_eq!(leased().await, 32, "strangers have half of the places together");
+    let by_organisation = "select max(count) from (select count(*) from domain_checks
+                            where lease_until is not null group by organisation_id) of_each";
+    let most: i64 = sqlx::query_scalar(by_organisation).fetch_one(&pool).await.unwrap();
+    assert_eq!(most, 1, "and share them");
+
+    // One that an operator made, and a stranger whose name servers answer.
+    let (made, signed_up) = (app.msp("Made by an operator").await, app.msp("Signed up").await);
+    sqlx::query("update organisations set trusted_at = null where organisation_id = $1")
+        .bind(signed_up.organisation_id)
+        .execute(&pool)
+        .await
+        .unwrap();
+    made.register(HOST).await;
+    signed_up.register("fabrikam.test").await;
+    for (msp, path) in [(&made, "/domains/contoso.test"), (&signed_up, "/domains/fabrikam.test")] {
+        eventually(|| async { msp.get(path).await.json()["ownership"]["checked_at"].is_string() }).await;
+    }
+    let unseen = "select count(*) from domain_checks where ownership_failure is null and connection_observed is null";
+    let unseen = sqlx::query_scalar::<_, i64>(unseen).fetch_one(&pool).await.unwrap();
+    assert!(unseen > 3_000, "{unseen}: the strangers' names still wait");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn an_organisation_that_signed_up_may_have_few_unverified_domains(pool: PgPool) {
+    let app = TestApp::start_with(pool.clone(), &[("SIGNPOST_UNVERIFIED_DOMAINS", "2")]).await;
+    let (stranger, made) = (app.msp("Signed up").await, app.msp("Made by an operator").await);
+    sqlx::query("update organisations set trusted_at = null where organisation_id = $1")
+        .bind(stranger.organisation_id)
+        .execute(&pool)
+        .await
+        .unwrap();
+    let body = |hostname: &str| {
+        let server = json!({"vendor": "intune", "parameters": {"tenant_id": crate::app::TENANT}});
+        json!({"hostname": hostname, "client_name": "Contoso", "server": server})
+    };
+    // Two at the same moment are counted one after the other.
+    let (one, two, three) = tokio::join!(
+        stranger.post("/domains", body("a.example")),
+        stranger.post("/domains", body("b.example")),
+        stranger.post("/domains", body("c.example")),
+    );
+    let mut statuses = [one.status, two.status, three.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 201, 409]);
+    let problem = stranger
+        .post("/domains", body("d.example"))
+        .await
+        .problem(409, "conflict");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("has 2 domains that are not verified") && detail.contains("may have 2"),
+        "{detail}"
+    );
+    let rows = json!([body("e.example"), {"hostname": "-"}]);
+    let imported = stranger
+        .post("/domains/import", json!({"dry_run": true, "rows": rows}))
+        .await;
+    assert!(imported.text.contains("not verified yet"), "{}", imported.text);
+
+    // The limit grows with what is verified.
+    let listed = stranger.get("/domains").await.json();
+    let verified = listed["data"][0]["hostname"].as_str().unwrap().to_owned();
+    app.take_word(&verified).await;
+    assert_eq!(stranger.post("/domains", body("f.example")).await.status, 201);
+
+    for number in 0..4 {
+        assert_eq!(
+            made.post("/domains", body(&format!("m{number}.example"))).await.status,
+            201
+        );
+    }
+    app.stop().await;
 }
 
 #[sqlx::test]

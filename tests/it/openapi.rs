@@ -348,11 +348,14 @@ async fn every_answer_has_a_request_id_of_its_own_and_the_rate_limit(pool: PgPoo
         ids.insert(answer.header("x-request-id").unwrap().to_owned());
         assert_eq!(
             answer.header("ratelimit-policy"),
-            Some("\"token\";q=30000;w=60"),
+            Some("\"organisation\";q=30000;w=60"),
             "{path}"
         );
         let left = answer.header("ratelimit").unwrap();
-        assert!(left.starts_with("\"token\";r=") && left.ends_with(";t=60"), "{left}");
+        assert!(
+            left.starts_with("\"organisation\";r=") && left.ends_with(";t=60"),
+            "{left}"
+        );
     }
     assert_eq!(ids.len(), 5);
     assert!(!ids.contains("chosen-by-the-caller"));

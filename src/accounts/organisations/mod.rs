@@ -66,6 +66,8 @@ pub struct Founding<'a> {
     pub name: Option<&'a str>,
     pub email: &'a Email,
     pub password_hash: Option<&'a str>,
+    /// An operator makes it; not a stranger who signs up.
+    pub is_trusted: bool,
 }
 
 /// Makes an organisation, its owner and a token that may do everything for it.
@@ -82,6 +84,7 @@ pub async fn create(
         name: None,
         email: &email,
         password_hash: None,
+        is_trusted: true,
     };
     let (organisation_id, user_id) = found(db, keyring, founding, operator).await?;
     let new = NewToken {
@@ -98,6 +101,27 @@ pub async fn create(
     })
 }
 
+/// An operator vouches for an organisation that registered itself. Returns its name.
+pub async fn trust(db: &mut PgConnection, operator: Operator, id: Uuid) -> Result<String, OrganisationError> {
+    let scope = operator.scope(id);
+    if !store::trust(db, operator, id).await? {
+        return Err(OrganisationError::NotFound);
+    }
+    let name = settings::find(db, &scope).await?.name.into_string();
+    let event = audit::Event {
+        action: "organisation.trusted",
+        subject: audit::Subject {
+            kind: "organisation",
+            id,
+            name: name.clone(),
+        },
+        client_id: None,
+        details: serde_json::json!({}),
+    };
+    audit::record(db, &scope, event).await?;
+    Ok(name)
+}
+
 /// Makes an organisation and its owner. Returns their ids.
 pub async fn found(
     db: &mut PgConnection,
@@ -109,6 +133,9 @@ pub async fn found(
     let organisation_id = Uuid::now_v7();
     let digest_key = keyring.seal(&digest_key_context(organisation_id), &crate::sealed::random::<32>());
     store::insert(db, operator, organisation_id, name.as_str(), &digest_key).await?;
+    if founding.is_trusted {
+        store::trust(db, operator, organisation_id).await?;
+    }
     let new = NewPerson {
         email: founding.email,
         name: founding.name,

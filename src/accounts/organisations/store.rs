@@ -28,6 +28,15 @@ pub async fn insert(
     Ok(())
 }
 
+/// An operator vouches for the organisation. Returns whether there is one.
+pub async fn trust(db: &mut PgConnection, _: Operator, organisation_id: Uuid) -> Result<bool, sqlx::Error> {
+    let trusted = sqlx::query!(
+        "update organisations set trusted_at = coalesce(trusted_at, now()) where organisation_id = $1",
+        organisation_id,
+    );
+    Ok(trusted.execute(db).await?.rows_affected() == 1)
+}
+
 pub async fn list(db: &mut PgConnection, _: Operator) -> Result<Vec<Organisation>, sqlx::Error> {
     sqlx::query_as!(
         Organisation,

@@ -139,6 +139,7 @@ pub async fn confirm(
             name: Some(&kept.name),
             email: &Email::opened(kept.email.into_bytes()).ok_or(RegistrationError::NotFound)?,
             password_hash: Some(&kept.password_hash),
+            is_trusted: false,
         },
         Operator::signing_in(),
     )

@@ -15,8 +15,10 @@ const FAILURES_OF_DOMAIN: Limit = Limit {
     count: 20,
     per: TimeDelta::hours(1),
 };
-/// Of the orders of an account one organisation gets this share, and the others the rest.
-const SHARE: u32 = 2;
+/// Organisations that registered themselves get this part of an account's orders together.
+const SELF_REGISTERED_SHARE: u32 = 2;
+/// An organisation that has placed fewer orders may place one as long as the account has any left.
+const MIN_ORDERS_OF_ORGANISATION: u32 = 3;
 /// Of the orders of an account this share is kept for what expires soon.
 const RESERVE: u32 = 10;
 /// A limit is looked at again after this at the earliest.
@@ -34,8 +36,8 @@ pub struct Limit {
 pub struct Limits {
     /// New orders of an account.
     pub orders: Option<Limit>,
-    /// Of these, new orders of one organisation.
-    pub of_organisation: Option<Limit>,
+    /// Of these, new orders of all organisations that registered themselves.
+    pub of_self_registered: Option<Limit>,
     /// Certificates of a registered domain.
     pub of_domain: Option<Limit>,
     /// Certificates of exactly this set of names.
@@ -55,7 +57,7 @@ impl Limits {
         match host(directory_url).as_deref() {
             Some("acme-v02.api.letsencrypt.org") => Self {
                 orders: limit(300, hours),
-                of_organisation: limit(300 / SHARE, hours),
+                of_self_registered: limit(300 / SELF_REGISTERED_SHARE, hours),
                 of_domain: limit(50, week),
                 of_name: limit(5, week),
                 failures: FAILURES,
@@ -63,7 +65,7 @@ impl Limits {
             },
             Some("acme-staging-v02.api.letsencrypt.org") => Self {
                 orders: limit(1_500, hours),
-                of_organisation: limit(1_500 / SHARE, hours),
+                of_self_registered: limit(1_500 / SELF_REGISTERED_SHARE, hours),
                 of_domain: limit(30_000, week),
                 of_name: limit(30_000, week),
                 failures: FAILURES,
@@ -71,7 +73,7 @@ impl Limits {
             },
             _ => Self {
                 orders: None,
-                of_organisation: None,
+                of_self_registered: None,
                 of_domain: None,
                 of_name: None,
                 failures: FAILURES,
@@ -104,7 +106,10 @@ pub struct Used {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub orders: Used,
+    /// Of the organisation that the name belongs to.
     pub of_organisation: Used,
+    /// `None`: the organisation is one that an operator made or vouches for.
+    pub of_self_registered: Option<Used>,
     pub of_domain: Used,
     pub of_name: Used,
     /// Failed validations count also where the order replaces.
@@ -125,6 +130,7 @@ pub struct Wanted {
 pub enum Budget {
     Orders,
     OfOrganisation,
+    OfSelfRegistered,
     OfDomain,
     OfName,
     Failures,
@@ -132,9 +138,10 @@ pub enum Budget {
 }
 
 impl Budget {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Orders,
         Self::OfOrganisation,
+        Self::OfSelfRegistered,
         Self::OfDomain,
         Self::OfName,
         Self::Failures,
@@ -146,6 +153,7 @@ impl Budget {
         match self {
             Self::Orders => "orders",
             Self::OfOrganisation => "orders_of_organisation",
+            Self::OfSelfRegistered => "orders_of_self_registered",
             Self::OfDomain => "certificates_of_domain",
             Self::OfName => "certificates_of_name",
             Self::Failures => "failed_validations",
@@ -178,7 +186,10 @@ pub fn may_order(limits: &Limits, usage: &Usage, wanted: Wanted, now: DateTime<U
 fn of(budget: Budget, limits: &Limits, usage: &Usage) -> Option<(Limit, Used)> {
     match budget {
         Budget::Orders => limits.orders.map(|limit| (limit, usage.orders)),
-        Budget::OfOrganisation => limits.of_organisation.map(|limit| (limit, usage.of_organisation)),
+        Budget::OfOrganisation => limits
+            .orders
+            .map(|limit| (fair_share(limit, usage.orders), usage.of_organisation)),
+        Budget::OfSelfRegistered => limits.of_self_registered.zip(usage.of_self_registered),
         Budget::OfDomain => limits.of_domain.map(|limit| (limit, usage.of_domain)),
         Budget::OfName => limits.of_name.map(|limit| (limit, usage.of_name)),
         Budget::Failures => Some((limits.failures, usage.failures)),
@@ -186,11 +197,25 @@ fn of(budget: Budget, limits: &Limits, usage: &Usage) -> Option<(Limit, Used)> {
     }
 }
 
+/// An organisation may have placed as many orders as are left for all: one alone gets half, two a third each.
+fn fair_share(orders: Limit, used: Used) -> Limit {
+    let left = orders
+        .count
+        .saturating_sub(orders.count / RESERVE)
+        .saturating_sub(used.count);
+    Limit {
+        count: left.max(MIN_ORDERS_OF_ORGANISATION),
+        per: orders.per,
+    }
+}
+
 fn left_for(budget: Budget, limit: Limit, used: Used, wanted: Wanted) -> u32 {
     let is_exempt = match budget {
         Budget::Failures | Budget::FailuresOfDomain => false,
         // No limit of the CA's: it is for those who can wait.
-        Budget::OfOrganisation => wanted.replaces || wanted.priority == Priority::ExpiringSoon,
+        Budget::OfOrganisation | Budget::OfSelfRegistered => {
+            wanted.replaces || wanted.priority == Priority::ExpiringSoon
+        }
         Budget::Orders | Budget::OfDomain | Budget::OfName => wanted.replaces,
     };
     let reserve = match (budget, wanted.priority) {
@@ -233,7 +258,15 @@ mod tests {
         let mut usage = Usage::default();
         match budget {
             Budget::Orders => usage.orders = used,
-            Budget::OfOrganisation => usage.of_organisation = used,
+            Budget::OfOrganisation => {
+                usage.of_organisation = used;
+                // All that was ordered was theirs.
+                usage.orders = Used {
+                    count: used.count.min(250),
+                    oldest: None,
+                };
+            }
+            Budget::OfSelfRegistered => usage.of_self_registered = Some(used),
             Budget::OfDomain => usage.of_domain = used,
             Budget::OfName => usage.of_name = used,
             Budget::Failures => usage.failures = used,
@@ -256,10 +289,13 @@ mod tests {
             (Budget::Orders, 299, 10, soon, None, None),
             (Budget::Orders, 300, 10, soon, Some(170), None),
             (Budget::Orders, 5_000, 10, soon, Some(170), None),
-            (Budget::OfOrganisation, 149, 10, new, None, None),
-            (Budget::OfOrganisation, 150, 10, new, Some(170), None),
-            (Budget::OfOrganisation, 150, 10, routine, Some(170), None),
-            (Budget::OfOrganisation, 299, 10, soon, None, None),
+            (Budget::OfOrganisation, 134, 10, new, None, None),
+            (Budget::OfOrganisation, 135, 10, new, Some(170), None),
+            (Budget::OfOrganisation, 135, 10, routine, Some(170), None),
+            (Budget::OfOrganisation, 250, 10, soon, None, None),
+            (Budget::OfSelfRegistered, 149, 10, new, None, None),
+            (Budget::OfSelfRegistered, 150, 10, new, Some(170), None),
+            (Budget::OfSelfRegistered, 299, 10, soon, None, None),
             (Budget::OfDomain, 49, 60, new, None, None),
             (Budget::OfDomain, 50, 60, soon, Some(WEEK - 60), None),
             (Budget::OfName, 4, 60, new, None, None),
@@ -283,6 +319,29 @@ mod tests {
                 let verdict = may_order(&Limits::of(PRODUCTION), &usage, wanted, at(NOW));
                 assert_eq!(verdict, expected, "{count} of {budget:?}, {wanted:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_shared_out_and_a_newcomer_always_gets_some() {
+        // Orders of all, orders of this organisation, whether it may place one more.
+        for (all, own, expected) in [
+            (0, 0, true),
+            (180, 89, true),
+            (180, 90, false),
+            (240, 29, true),
+            (240, 30, false),
+            (269, 2, true),
+            (269, 3, false),
+            (270, 0, false),
+        ] {
+            let usage = Usage {
+                orders: used(all, 0),
+                of_organisation: used(own, 0),
+                ..Usage::default()
+            };
+            let verdict = may_order(&Limits::of(PRODUCTION), &usage, wanted(Priority::New), at(1));
+            assert_eq!(verdict.is_ok(), expected, "{own} of {all}");
         }
     }
 

@@ -56,7 +56,7 @@ impl Failure {
                 ),
                 BY_ITSELF,
             ),
-            Budget::OfOrganisation => (
+            Budget::OfOrganisation | Budget::OfSelfRegistered => (
                 format!(
                     "The certificate authority takes only so many orders from us in a few hours, and this organisation has had its share: {hostname} waits for its turn."
                 ),

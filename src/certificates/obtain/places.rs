@@ -1,15 +1,12 @@
-//! Places for orders: so many at once, and no more than its share for one organisation, so that nobody's slow name
-//! servers keep somebody else's domains waiting.
+//! Places for orders, shared by organisation, so that slow name servers of one keep no other's domains waiting.
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::certificates::turns::Turn;
+use crate::{certificates::turns::Turn, work::fair::may_take};
 
-/// Orders at a CA at once.
-const IN_ALL: usize = 96;
-/// Of one organisation's.
-const FOR_ONE: usize = 64;
+/// Orders of a node at a CA at once.
+const MAX_ORDERS: usize = 96;
 
 /// What may be claimed beside what is held.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,15 +22,14 @@ pub fn room(held: &[Turn]) -> Room {
     for organisation_id in held.iter().filter_map(|turn| turn.organisation_id) {
         *taken.entry(organisation_id).or_default() += 1;
     }
-    let (crowded, others): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(_, taken)| *taken >= FOR_ONE);
-    // Whoever has most may be given all of it.
-    let most = others.iter().map(|(_, taken)| *taken).max().unwrap_or_default();
+    let crowded = taken
+        .into_iter()
+        .filter(|(_, own)| !may_take(MAX_ORDERS, held.len(), *own));
+    let free = MAX_ORDERS.saturating_sub(held.len());
     Room {
-        limit: IN_ALL.saturating_sub(held.len()).min(FOR_ONE - most),
-        crowded: crowded
-            .into_iter()
-            .map(|(organisation_id, _)| organisation_id)
-            .collect(),
+        // All that is claimed at once may be one organisation's: half of what is free, and the rest is for others.
+        limit: free.div_ceil(2),
+        crowded: crowded.map(|(organisation_id, _)| organisation_id).collect(),
     }
 }
 
@@ -62,15 +58,17 @@ mod tests {
     fn an_organisation_has_its_share_and_the_rest_is_for_others() {
         let (a, b) = (Some(1), Some(2));
         for (taken, limit, crowded) in [
-            (vec![], 64, None),
-            (vec![(a, 63)], 1, None),
-            (vec![(a, 64)], 32, a),
-            (vec![(a, 64), (b, 20)], 12, a),
-            (vec![(a, 64), (b, 32)], 0, a),
-            (vec![(a, 40), (b, 50)], 6, None),
+            (vec![], 48, None),
+            (vec![(a, 47)], 25, None),
+            (vec![(a, 48)], 24, a),
+            (vec![(a, 60)], 18, a),
+            (vec![(a, 48), (b, 20)], 14, a),
+            (vec![(a, 40), (b, 20)], 18, a),
+            (vec![(a, 20), (b, 20)], 28, None),
+            (vec![(a, 96)], 0, a),
             // Nobody has a share in our own hosts.
-            (vec![(None, 2)], 64, None),
-            (vec![(None, 2), (a, 30)], 34, None),
+            (vec![(None, 2)], 47, None),
+            (vec![(None, 2), (a, 30)], 32, None),
             (vec![(None, 96)], 0, None),
         ] {
             let expected = Room {

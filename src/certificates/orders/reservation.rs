@@ -107,7 +107,10 @@ impl Attempt<'_> {
             return Ok(());
         };
         // All who wait for the account's next place would come at once, and again for the one after it.
-        if matches!(wait.budget, Budget::Orders | Budget::OfOrganisation) {
+        if matches!(
+            wait.budget,
+            Budget::Orders | Budget::OfOrganisation | Budget::OfSelfRegistered
+        ) {
             let [draw, ..] = crate::sealed::random::<8>();
             wait.until += SPREAD * i32::from(draw) / 256;
         }

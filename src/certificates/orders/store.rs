@@ -60,7 +60,11 @@ pub async fn usage(
         r#"select o.count as "orders!", o.oldest as first_order, d.count as "of_domain!", d.oldest as first_of_domain,
                   n.count as "of_name!", n.oldest as first_of_name, f.count as "failures!", f.oldest as first_failure,
                   a.count as "of_organisation!", a.oldest as first_of_organisation,
-                  x.count as "failures_of_domain!", x.oldest as first_failure_of_domain
+                  x.count as "failures_of_domain!", x.oldest as first_failure_of_domain,
+                  s.count as "of_self_registered!", s.oldest as first_of_self_registered,
+                  exists (select from domains d join organisations g using (organisation_id)
+                           where d.hostname = $2 and d.ownership_verified_at is not null
+                             and g.trusted_at is null) as "is_self_registered!"
              from (select count(*), min(created_at) as oldest from acme_orders
                     where issuer = $1 and created_at > $4 and replaces is null and (url is not null or finished_at is null)) o,
                   (select count(*), min(created_at) as oldest from acme_orders
@@ -70,11 +74,15 @@ pub async fn usage(
                   (select count(*), min(finished_at) as oldest from acme_orders
                     where issuer = $1 and hostname = $2 and finished_at > $7 and outcome = 'invalid') f,
                   (select count(*), min(created_at) as oldest from acme_orders
-                    where issuer = $1 and created_at > $8 and replaces is null and (url is not null or finished_at is null)
+                    where issuer = $1 and created_at > $4 and replaces is null and (url is not null or finished_at is null)
                       and organisation_id = (select organisation_id from domains
                                               where hostname = $2 and ownership_verified_at is not null)) a,
                   (select count(*), min(finished_at) as oldest from acme_orders
-                    where issuer = $1 and registered_domain = $3 and finished_at > $9 and outcome = 'invalid') x"#,
+                    where issuer = $1 and registered_domain = $3 and finished_at > $9 and outcome = 'invalid') x,
+                  (select count(*), min(q.created_at) as oldest
+                     from acme_orders q join organisations g using (organisation_id)
+                    where q.issuer = $1 and q.created_at > $8 and q.replaces is null
+                      and (q.url is not null or q.finished_at is null) and g.trusted_at is null) s"#,
         orders.issuer(),
         hostname,
         registered_domain,
@@ -82,7 +90,7 @@ pub async fn usage(
         since(limits.of_domain),
         since(limits.of_name),
         now - limits.failures.per,
-        since(limits.of_organisation),
+        since(limits.of_self_registered),
         now - limits.failures_of_domain.per,
     )
     .fetch_one(db)
@@ -94,6 +102,9 @@ pub async fn usage(
     Ok(Usage {
         orders: used(row.orders, row.first_order),
         of_organisation: used(row.of_organisation, row.first_of_organisation),
+        of_self_registered: row
+            .is_self_registered
+            .then(|| used(row.of_self_registered, row.first_of_self_registered)),
         of_domain: used(row.of_domain, row.first_of_domain),
         of_name: used(row.of_name, row.first_of_name),
         failures: used(row.failures, row.first_failure),

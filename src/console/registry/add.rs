@@ -185,7 +185,7 @@ async fn add(
         }
         (Step::Finish, false) => {
             let mut tx = console.pool.begin().await?;
-            match input.register(&mut tx, &console.own_hosts, &scope).await {
+            match input.register(&mut tx, &console.registration_rules, &scope).await {
                 Ok(domain) => {
                     tx.commit().await?;
                     console.check_wanted.notify_one();

@@ -132,7 +132,7 @@ async fn run(console: &Console, scope: &Scope, lines: Vec<Line>, mode: Mode) -> 
     )
     .await;
     let mut tx = console.pool.begin().await?;
-    let outcomes = imports::register(&mut tx, &console.own_hosts, scope, rows).await?;
+    let outcomes = imports::register(&mut tx, &console.registration_rules, scope, rows).await?;
     let is_done = mode.keeps(&outcomes) && outcomes.iter().any(|outcome| outcome.registered.is_ok());
     match is_done {
         true => {

@@ -261,9 +261,21 @@ pub fn complain(form: &mut Form, error: IntakeError) -> Result<(), Fault> {
             form.complain("client", "must be your own: you see no other client");
         }
         IntakeError::Domain(error @ DomainError::HostnameTaken(_)) => form.complain("hostname", error),
+        IntakeError::Domain(error @ DomainError::TooManyUnverified { .. }) => {
+            form.complain("hostname", sentence(&error))
+        }
         error => return Err(error.into()),
     }
     Ok(())
+}
+
+/// An error's text as a sentence of its own.
+fn sentence(error: &impl ToString) -> String {
+    let mut text = error.to_string();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text + "."
 }
 
 /// The field that an error speaks of, by its pointer.

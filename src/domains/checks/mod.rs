@@ -2,7 +2,6 @@
 //! hangs holds up another.
 pub mod fetch;
 pub mod looks;
-pub mod places;
 pub mod schedule;
 pub mod store;
 
@@ -19,62 +18,79 @@ use super::{
 use crate::{
     accounts::{Operator, Scope},
     hostname::Hostname,
+    work::fair::{FairShare, Permit, Waiting},
 };
 use looks::{Given, Looks, Seen};
-use places::Places;
-use store::{Claimed, Turn};
+use store::{Claimed, DueCheck};
 
 /// Longer than a look can take.
 const LEASE: TimeDelta = TimeDelta::minutes(3);
 const TENANT_KEPT: TimeDelta = TimeDelta::hours(20);
-/// How many domains are looked at at once, and how many of one organisation.
-pub const AT_ONCE: usize = 64;
-pub const AT_ONCE_FOR_ONE: usize = 32;
-/// How many domains are claimed in one go.
-const BATCH: usize = 8;
-/// The same of looks that people wait for.
-pub const ASKED_FOR_AT_ONCE: usize = 64;
-pub const ASKED_FOR_BY_ONE: usize = 32;
+/// Checks of a node at once.
+pub const MAX_CHECKS: usize = 64;
+/// The same of checks that people wait for.
+pub const MAX_CHECKS_ASKED_FOR: usize = 64;
+/// As many due checks are read to choose from. If there are more, each organisation is asked for its own.
+const WINDOW: i64 = 256;
+/// Due checks of one organisation that are read then.
+const WINDOW_FOR_ONE: i64 = 16;
+
+/// Places for checks, by organisation.
+pub type CheckPlaces = FairShare<Uuid>;
+pub type CheckPermit<'a> = Permit<'a, Uuid>;
 
 /// Looks at domains, and keeps what it saw.
 pub struct Checker {
     pub pool: PgPool,
     pub looks: Looks,
     pub expected: Expected,
-    /// Places for looks that people wait for: each asks strangers' servers, for up to a minute.
-    pub places: Places,
+    /// Places for checks that people wait for: each asks strangers' servers, for up to a minute.
+    pub places: CheckPlaces,
     /// Told of a hostname whose devices reach us and that has no certificate.
     pub certificate_wanted: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// Domains that are due.
-pub struct Due {
-    pub claimed: Vec<Claimed>,
-    /// As many as could be claimed, or some had to wait: there may be others.
+/// Checks that were claimed.
+pub struct Due<'a> {
+    pub claimed: Vec<(Claimed, CheckPermit<'a>)>,
+    /// Others are due, and had to wait.
     pub are_more: bool,
 }
 
 impl Checker {
-    /// Claims a few domains that are due, none of an organisation that has taken its share of `places`.
-    pub async fn claim_due(&self, places: &Places, now: DateTime<Utc>) -> Result<Due, DomainError> {
-        let limit = places.free().min(BATCH);
-        let turn = Turn {
-            now,
-            until: now + LEASE,
-            limit: i64::try_from(limit).unwrap_or(i64::MAX),
-            crowded: places.crowded(limit),
-        };
+    /// Claims checks that are due, as many as `places` has for their organisations.
+    pub async fn claim_due<'a>(&self, places: &'a CheckPlaces, now: DateTime<Utc>) -> Result<Due<'a>, DomainError> {
+        let operator = Operator::checking();
         let mut db = self.pool.acquire().await?;
-        let claimed = store::claim_due(&mut db, Operator::checking(), &turn).await?;
+        let mut due = store::list_due(&mut db, operator, now, WINDOW).await?;
+        if i64::try_from(due.len()).unwrap_or(i64::MAX) >= WINDOW {
+            due = store::list_due_by_organisation(&mut db, operator, now, WINDOW_FOR_ONE).await?;
+        }
+        let chosen = choose(places, &due);
+        if chosen.is_empty() {
+            return Ok(Due {
+                claimed: Vec::new(),
+                are_more: !due.is_empty(),
+            });
+        }
+        let domain_ids: Vec<_> = chosen.iter().map(|check| check.domain_id).collect();
+        let claimed = store::claim_due(&mut db, operator, &domain_ids, (now, now + LEASE)).await?;
+        let is_trusted = |claimed: &Claimed| {
+            let check = chosen.iter().find(|check| check.domain_id == claimed.domain_id);
+            check.is_some_and(|check| check.is_trusted)
+        };
         Ok(Due {
-            are_more: claimed.len() == limit || !turn.crowded.is_empty(),
-            claimed,
+            are_more: due.len() > claimed.len(),
+            claimed: claimed
+                .into_iter()
+                .map(|claimed| (claimed, places.take(claimed.organisation_id, is_trusted(&claimed))))
+                .collect(),
         })
     }
 
     /// Looks at one domain because a person asks.
     pub async fn check_now(&self, scope: &Scope, domain_id: Uuid) -> Result<(), DomainError> {
-        let _place = self.places.enter(scope.organisation_id()).ok_or(DomainError::Busy)?;
+        let _place = self.places.try_take(scope.organisation_id()).ok_or(DomainError::Busy)?;
         let now = crate::clock::now();
         let claimed = store::claim(&mut *self.pool.acquire().await?, scope, domain_id, now, now + LEASE).await?;
         Box::pin(self.check(claimed.ok_or(DomainError::NotFound)?)).await
@@ -169,4 +185,37 @@ impl Checker {
         store::release(db, claimed, due_at, quick_since).await?;
         Ok(is)
     }
+}
+
+/// Those of `due` (the longest due first) that get a place.
+fn choose<'a>(places: &CheckPlaces, due: &'a [DueCheck]) -> Vec<&'a DueCheck> {
+    let mut waiting: Vec<Waiting<Uuid>> = Vec::new();
+    for check in due {
+        match waiting
+            .iter_mut()
+            .find(|waiting| waiting.tenant == check.organisation_id)
+        {
+            Some(waiting) => waiting.work += 1,
+            None => waiting.push(Waiting {
+                tenant: check.organisation_id,
+                work: 1,
+                is_trusted: check.is_trusted,
+            }),
+        }
+    }
+    let mut left: std::collections::HashMap<Uuid, usize> = waiting
+        .iter()
+        .map(|waiting| waiting.tenant)
+        .zip(places.shares(&waiting))
+        .collect();
+    let mut chosen = Vec::new();
+    for check in due {
+        if let Some(left) = left.get_mut(&check.organisation_id)
+            && *left > 0
+        {
+            *left -= 1;
+            chosen.push(check);
+        }
+    }
+    chosen
 }

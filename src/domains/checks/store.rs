@@ -18,34 +18,99 @@ pub struct Claimed {
     pub is_asked_for: bool,
 }
 
-/// Who is looked at next.
-pub struct Turn {
-    pub now: DateTime<Utc>,
-    pub until: DateTime<Utc>,
-    pub limit: i64,
-    /// Organisations whose domains have to wait.
-    pub crowded: Vec<Uuid>,
+/// A check that is due.
+#[derive(Clone, Copy, Debug)]
+pub struct DueCheck {
+    pub domain_id: Uuid,
+    pub organisation_id: Uuid,
+    /// An operator made the organisation or vouches for it, or it has proved a domain.
+    pub is_trusted: bool,
 }
 
-/// Up to `limit` domains that are due, the longest due first. Nobody else gets them until `until`.
-pub async fn claim_due(db: &mut PgConnection, _: Operator, turn: &Turn) -> Result<Vec<Claimed>, DomainError> {
+/// Up to `limit` checks that are due, the longest due first, whoever they belong to.
+pub async fn list_due(
+    db: &mut PgConnection,
+    _: Operator,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<DueCheck>, DomainError> {
+    let due = sqlx::query_as!(
+        DueCheck,
+        r#"with due as materialized (
+              select domain_id, organisation_id, due_at from domain_checks
+               where due_at <= $1 and (lease_until is null or lease_until <= $1)
+               order by due_at limit $2)
+         select due.domain_id, due.organisation_id,
+                (o.trusted_at is not null or exists (
+                    select from domains d
+                     where d.organisation_id = due.organisation_id and d.ownership_verified_at is not null)) as "is_trusted!"
+           from due join organisations o using (organisation_id)
+          order by due.due_at"#,
+        now,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(due)
+}
+
+/// The longest due checks of every organisation, up to `for_each` of each: what a backlog of one hides from
+/// [`list_due`]. Goes from organisation to organisation in the index, so it costs as much as there are organisations.
+pub async fn list_due_by_organisation(
+    db: &mut PgConnection,
+    _: Operator,
+    now: DateTime<Utc>,
+    for_each: i64,
+) -> Result<Vec<DueCheck>, DomainError> {
+    let due = sqlx::query_as!(
+        DueCheck,
+        r#"with recursive owners as (
+              (select organisation_id from domain_checks order by organisation_id limit 1)
+               union all
+              select (select c.organisation_id from domain_checks c
+                       where c.organisation_id > owners.organisation_id
+                       order by c.organisation_id limit 1)
+                from owners
+               where owners.organisation_id is not null)
+         select due.domain_id, o.organisation_id,
+                (o.trusted_at is not null or exists (
+                    select from domains d
+                     where d.organisation_id = o.organisation_id and d.ownership_verified_at is not null)) as "is_trusted!"
+           from owners join organisations o using (organisation_id)
+          cross join lateral (
+              select c.domain_id, c.due_at from domain_checks c
+               where c.organisation_id = o.organisation_id and c.due_at <= $1
+                 and (c.lease_until is null or c.lease_until <= $1)
+               order by c.due_at limit $2) due
+          order by due.due_at"#,
+        now,
+        for_each,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(due)
+}
+
+/// Claims those of `domain_ids` that are still due. Other nodes don't get them until `until`.
+pub async fn claim_due(
+    db: &mut PgConnection,
+    _: Operator,
+    domain_ids: &[Uuid],
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<Vec<Claimed>, DomainError> {
     let claimed = sqlx::query_as!(
         Claimed,
         r#"with due as materialized (
-              select c.domain_id, d.organisation_id
-                from domain_checks c join domains d using (domain_id)
-               where c.due_at <= $1 and (c.lease_until is null or c.lease_until <= $1)
-                 and d.organisation_id <> all($4)
-               order by c.due_at limit $3
-                 for update of c skip locked)
-         update domain_checks set lease_until = $2, epoch = epoch + 1
+              select domain_id from domain_checks
+               where domain_id = any($1) and due_at <= $2 and (lease_until is null or lease_until <= $2)
+                 for update skip locked)
+         update domain_checks c set lease_until = $3, epoch = c.epoch + 1
            from due
-          where domain_checks.domain_id = due.domain_id
-         returning domain_checks.domain_id, due.organisation_id, epoch, false as "is_asked_for!""#,
-        turn.now,
-        turn.until,
-        turn.limit,
-        &turn.crowded,
+          where c.domain_id = due.domain_id
+         returning c.domain_id, c.organisation_id, c.epoch, false as "is_asked_for!""#,
+        domain_ids,
+        now,
+        until,
     )
     .fetch_all(db)
     .await?;

@@ -4,7 +4,7 @@ pub mod sheet;
 use sqlx::{Acquire, PgConnection};
 
 use super::{
-    Domain, OwnHosts,
+    Domain, RegistrationRules,
     intake::{DomainInput, IntakeError},
 };
 use crate::{accounts::Scope, input::FieldError};
@@ -51,7 +51,7 @@ impl Mode {
 /// Registers what can be, in the caller's transaction. An error is none of a row's, and ends the import.
 pub async fn register(
     db: &mut PgConnection,
-    own: &OwnHosts,
+    own: &RegistrationRules,
     scope: &Scope,
     rows: Vec<Row>,
 ) -> Result<Vec<Outcome>, IntakeError> {
@@ -81,7 +81,7 @@ pub async fn register(
 /// A row that fails leaves nothing behind.
 async fn in_a_savepoint(
     db: &mut PgConnection,
-    own: &OwnHosts,
+    own: &RegistrationRules,
     scope: &Scope,
     input: DomainInput,
 ) -> Result<Domain, IntakeError> {

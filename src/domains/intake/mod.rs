@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    Connection, Default, Domain, DomainError, NewDomain, OwnHosts,
+    Connection, Default, Domain, DomainError, NewDomain, RegistrationRules,
     policy::{Action, Policy, Rule, rules_errors},
     register,
 };
@@ -109,7 +109,12 @@ impl DomainInput {
     }
 
     /// Registers it in `db`. Everything that can be said without the database is said at once.
-    pub async fn register(self, db: &mut PgConnection, own: &OwnHosts, scope: &Scope) -> Result<Domain, IntakeError> {
+    pub async fn register(
+        self,
+        db: &mut PgConnection,
+        own: &RegistrationRules,
+        scope: &Scope,
+    ) -> Result<Domain, IntakeError> {
         let server_id = self.server_id;
         let (client, new) = self.parse().map_err(IntakeError::Invalid)?;
         let client = match client {

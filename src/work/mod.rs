@@ -1,0 +1,2 @@
+//! Background work that many organisations share.
+pub mod fair;
