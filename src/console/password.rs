@@ -6,8 +6,7 @@ use askama::Template;
 use tokio::time::Instant;
 
 use super::{
-    Console,
-    attempts::origin,
+    Console, attempts,
     browser::Browser,
     fault::Fault,
     form::{self, Form},
@@ -79,7 +78,7 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    attempts::take(&request, &console).await?;
     let Some(email) = form.parse("email", Email::parse) else {
         let frame = Frame::visitor(&Browser::of(&request));
         return Ok(page::refuse(&ForgottenPage { frame, form }));
@@ -145,7 +144,7 @@ pub async fn set_new(
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
     let (browser, now) = (Browser::of(&request), crate::clock::now());
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    attempts::take(&request, &console).await?;
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&browser));
     };

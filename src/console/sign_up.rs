@@ -3,8 +3,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::{
-    Console,
-    attempts::origin,
+    Console, attempts,
     browser::Browser,
     fault::Fault,
     form::{self, Form},
@@ -68,7 +67,7 @@ pub async fn submit(
     if !console.may_register {
         return Err(Fault::Forbidden);
     }
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    attempts::take(&request, &console).await?;
     let browser = Browser::of(&request);
     let organisation = form.parse("organisation", Name::parse);
     let name = form.parse("name", Name::parse);

@@ -119,7 +119,7 @@ pub fn csrf_in(page: &str) -> String {
 
 /// The wait after failures is short at first: however slow this machine is, it is not over yet.
 pub async fn hold_failures(pool: &sqlx::PgPool) {
-    sqlx::query("update sign_in_failures set last_at = now() + interval '1 minute'")
+    sqlx::query("update failed_attempts set last_at = now() + interval '1 minute'")
         .execute(pool)
         .await
         .unwrap();

@@ -32,7 +32,7 @@ pub async fn turn_on(person: &Person) -> (Phone, Vec<String>) {
 async fn wait_for_the_next(pool: &PgPool) {
     for statement in [
         "update second_factors set last_step = -1",
-        "delete from sign_in_failures",
+        "delete from failed_attempts",
     ] {
         sqlx::query(statement).execute(pool).await.unwrap();
     }
@@ -168,7 +168,7 @@ async fn whoever_guesses_codes_waits_and_the_right_one_waits_too(pool: PgPool) {
     let again = app.person();
     again.sign_in(EMAIL, PASSWORD).await;
     assert!(show_code(&again, &wrong).await.text.contains("too often"));
-    sqlx::query("update sign_in_failures set last_at = last_at - interval '2 hours'")
+    sqlx::query("update failed_attempts set last_at = last_at - interval '2 hours'")
         .execute(&pool)
         .await
         .unwrap();
