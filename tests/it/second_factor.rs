@@ -29,7 +29,7 @@ pub async fn turn_on(person: &Person) -> (Phone, Vec<String>) {
 }
 
 /// Forgets which half minute was used last.
-async fn wait_for_the_next(pool: &PgPool) {
+pub async fn wait_for_the_next(pool: &PgPool) {
     for statement in [
         "update second_factors set last_step = -1",
         "delete from failed_attempts",
@@ -38,7 +38,7 @@ async fn wait_for_the_next(pool: &PgPool) {
     }
 }
 
-async fn show_code(person: &Person, code: &str) -> Answer {
+pub async fn show_code(person: &Person, code: &str) -> Answer {
     let page = "/sign-in/second-factor";
     person
         .submit_to(page, page, &[("code", code), ("next", "/welcome")])
@@ -250,6 +250,7 @@ async fn turning_it_off_needs_a_code_and_a_password_set_by_mail_does_not_turn_it
         [
             "member.second_factor_turned_on",
             "member.sessions_ended",
+            "member.password_reset",
             "member.recovery_code_used",
             "member.second_factor_turned_off"
         ]
