@@ -41,5 +41,5 @@ create index registrations_mailbox_idx on registrations (mailbox_digest, created
 create index registrations_domain_idx on registrations (domain_digest, created_at);
 create index registrations_network_idx on registrations (network, created_at);
 
--- Set: whoever reset the password could not use this factor. It is asked for until then, and using it clears the column.
+-- Set: the person reset the password and could not use this factor. It is asked for until then, and using it clears the column.
 alter table second_factors add column removal_at timestamptz;

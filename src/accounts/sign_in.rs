@@ -49,14 +49,14 @@ pub struct Attempt<'a> {
     pub network: Option<&'a str>,
 }
 
-/// Somebody whose password was right when it was compared. Has no `Debug`.
+/// A person whose password was right when it was compared. Has no `Debug`.
 pub struct Right {
     pub user_id: Uuid,
     password_hash: String,
 }
 
 impl Right {
-    /// Whether it still is the person's password, and stays so to the end of the transaction. Whoever sets another one
+    /// Whether it still is the person's password, and stays so until the end of the transaction. Setting another one
     /// meanwhile ends every session, and must not miss one that is just beginning.
     pub async fn still_holds(&self, db: &mut PgConnection) -> Result<bool, sqlx::Error> {
         let held = people::store::hold(db, Operator::signing_in(), self.user_id).await?;
@@ -84,7 +84,7 @@ pub async fn with_password(
     compare((pool, passwords), guess, known, attempt.password, now).await
 }
 
-/// Compares the password of somebody who is signed in. Counts by session: strangers can't delay it.
+/// Compares the password of a signed-in person. Counts by session: strangers can't delay it.
 pub async fn with_password_again(
     (pool, passwords): (&PgPool, &Passwords),
     member: &Member,

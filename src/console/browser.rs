@@ -88,7 +88,7 @@ impl Browser {
         secret_in(request, Names::of(request).session)
     }
 
-    /// The cookie of a browser in which somebody has signed in before. It outlives the session and signs nobody in.
+    /// The cookie of a browser in which a person has signed in before. It outlives the session and does not sign in.
     #[must_use]
     pub fn known(request: &HttpRequest) -> Option<SecretText> {
         secret_in(request, Names::of(request).known)

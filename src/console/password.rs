@@ -201,7 +201,7 @@ pub async fn set_new(
     Ok(response)
 }
 
-/// Tells the person what the reset changed, in case somebody else reads the mailbox.
+/// Tells the person what the reset changed, in case another person reads the mailbox.
 fn reset_mail(portal: &str, email: &Email, redeemed: &Redeemed) -> Mail {
     let passkeys = match redeemed.removed_passkeys {
         0 => String::new(),

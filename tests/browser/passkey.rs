@@ -96,7 +96,7 @@ async fn after_a_reset_in_the_owners_browser_the_strangers_passkey_and_session_a
     stranger.arrives("/sign-in?next=%2Fwelcome").await;
     stranger.press("Sign in with a passkey").await;
     stranger.shows("This passkey was not accepted.").await;
-    // And whoever guesses now does not keep the owner out.
+    // Guesses of the stranger do not keep the owner out.
     for _ in 0..6 {
         stranger.open("/sign-in").await;
         stranger.fill("email", EMAIL).await;

@@ -71,11 +71,11 @@ async fn a_reset_ends_everything_that_a_stranger_opened_and_enrolled(pool: PgPoo
     }
     assert_eq!(leads_to(&owner.sign_in(EMAIL, OWN).await), "/");
     assert_eq!(owner.get(&taken_away).await.status, 404, "the address stays");
-    let told = &app.mails(EMAIL).await[0];
+    let mail = &app.mails(EMAIL).await[0];
     assert!(
-        told.subject == "Your password was reset" && told.text.contains("1 passkey was removed"),
+        mail.subject == "Your password was reset" && mail.text.contains("1 passkey was removed"),
         "{}",
-        told.text
+        mail.text
     );
     app.stop().await;
 }
@@ -117,14 +117,14 @@ async fn a_second_factor_that_the_owner_cannot_use_is_removed_after_a_delay(pool
         "{page}"
     );
     reset(&owner, &path, &[("second_factor", "remove")]).await;
-    let told = app.mails(EMAIL).await;
+    let mails = app.mails(EMAIL).await;
     assert!(
-        told[0].text.contains("The second factor will be removed on"),
+        mails[0].text.contains("The second factor will be removed on"),
         "{}",
-        told[0].text
+        mails[0].text
     );
 
-    // A mailbox alone turns it off neither at once nor sooner by asking again.
+    // A mailbox alone does not turn it off immediately, nor sooner by asking again.
     let removal_at = async || -> chrono::DateTime<chrono::Utc> {
         sqlx::query_scalar("select removal_at from second_factors")
             .fetch_one(&pool)
@@ -171,7 +171,7 @@ async fn a_second_factor_that_the_owner_cannot_use_is_removed_after_a_delay(pool
             "member.second_factor_removed"
         ]
     );
-    // Set up anew, with codes of its own.
+    // A new factor has codes of its own.
     let (_, others) = turn_on(&owner).await;
     assert!(!others.contains(&codes[0]));
     drop(phone);
@@ -179,12 +179,12 @@ async fn a_second_factor_that_the_owner_cannot_use_is_removed_after_a_delay(pool
 }
 
 #[sqlx::test]
-async fn whoever_has_the_second_factor_stops_its_removal_by_using_it(pool: PgPool) {
+async fn using_the_second_factor_cancels_its_removal(pool: PgPool) {
     let app = TestApp::start(pool.clone()).await;
     let owner = app.owner("Acme IT", EMAIL).await;
     let (phone, _) = turn_on(&owner).await;
     wait_for_the_next(&pool).await;
-    // Somebody else reads the mailbox.
+    // An attacker reads the mailbox.
     reset(&app.person(), &forgotten(&app).await, &[("second_factor", "remove")]).await;
     // The owner is signed out, resets as well, and has the phone.
     let path = forgotten(&app).await;

@@ -1,4 +1,4 @@
-//! Strangers who guess, and the person whose account it is: neither may get in the other's way.
+//! Strangers who guess passwords and codes must not lock the owner of the account out.
 use std::collections::BTreeMap;
 
 use sqlx::PgPool;
@@ -69,7 +69,7 @@ async fn a_stranger_blocks_neither_a_known_browser_nor_another_network(pool: PgP
     let elsewhere = app.person().behind("198.51.100.1");
     assert_eq!(leads_to(&elsewhere.sign_in(EMAIL, PASSWORD).await), "/");
     assert_eq!(leads_to(&owner.sign_in(EMAIL, PASSWORD).await), "/");
-    // That somebody else succeeded helps the stranger with nothing.
+    // The owner's success does not help the stranger.
     must_wait(&stranger.sign_in(EMAIL, "not the password").await);
     app.stop().await;
 }
@@ -95,7 +95,7 @@ async fn a_browser_is_known_to_those_who_signed_in_there_by_its_newest_cookie(po
     let stolen = ada.cookies()[KNOWN].clone();
     sign_out(&ada).await;
     sign_out(&eve).await;
-    // Somebody else's known browser is an unknown one, and so is a cookie that nobody was given.
+    // Another person's known browser is an unknown one, and so is a cookie that the server never set.
     for cookie in [eve.cookies()[KNOWN].clone(), "A".repeat(32), "nonsense".to_owned()] {
         let guesser = app.person();
         guesser.set_cookies(BTreeMap::from([(KNOWN.to_owned(), cookie)]));
@@ -144,7 +144,7 @@ async fn guesses_from_many_networks_are_bounded_and_their_wait_does_not_grow(poo
         let query = sqlx::query(statement).bind(failures).bind(f64::from(seconds_ago));
         query.execute(&pool).await.unwrap();
     };
-    // Nobody learns which address is known.
+    // The answers do not show which address is known.
     for email in [EMAIL, "nobody@msp.example"] {
         assert!(guess_from(0, email).await.text.contains("belong together"));
         for (network, failures) in [(1, 100), (2, 1_000_000)] {
@@ -178,7 +178,7 @@ async fn a_reset_clears_the_counters_and_makes_its_browser_known(pool: PgPool) {
         "/sign-in?done=password"
     );
     assert!(sources(&pool).await.is_empty());
-    // The stranger goes on at once, and still does not block the owner.
+    // The stranger continues, and still does not block the owner.
     guess(&pool, &stranger).await;
     assert_eq!(leads_to(&owner.sign_in(EMAIL, own).await), "/");
     assert_eq!(app.mails(EMAIL).await[0].subject, "Your password was reset");
@@ -206,7 +206,7 @@ async fn strangers_who_ask_for_links_leave_the_owner_one_that_works(pool: PgPool
 }
 
 #[sqlx::test]
-async fn whoever_guesses_codes_does_not_block_the_owners_known_browser(pool: PgPool) {
+async fn a_stranger_who_guesses_codes_does_not_block_the_owners_known_browser(pool: PgPool) {
     let app = start(&pool).await;
     let owner = app.owner("Acme IT", EMAIL).await;
     let (phone, _) = turn_on(&owner).await;

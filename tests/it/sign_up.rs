@@ -159,7 +159,7 @@ async fn one_stranger_sends_few_mails_to_one_mailbox_and_one_domain(pool: PgPool
     sign_up(20, "grace@three.example").await;
     sign_up(21, "grace@two.example").await;
     assert_eq!(mails().await, 5 + 20 + 2);
-    // Whoever confirms makes room for a colleague.
+    // A confirmed sign-up no longer counts.
     let path = link(&app.mails("person-3@two.example").await[0]);
     let confirmed = app
         .person()

@@ -69,7 +69,7 @@ pub async fn delete_all(db: &mut PgConnection, member: &Member) -> Result<(), sq
     Ok(())
 }
 
-/// The same, of somebody who resets the password.
+/// Deletes all of a person who resets the password.
 pub async fn delete_all_of_person(db: &mut PgConnection, _: Operator, user_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from email_changes where user_id = $1", user_id)
         .execute(db)

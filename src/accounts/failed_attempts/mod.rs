@@ -3,7 +3,7 @@
 //!
 //! A source of its own (a known browser, a session, a network) waits longer after each failure. All unknown browsers
 //! together have one more counter per subject, which bounds guesses from many networks; its wait is short and constant,
-//! so that nobody can lengthen it.
+//! so that an attacker can't lengthen it.
 pub mod store;
 
 use aws_lc_rs::digest;

@@ -1,5 +1,5 @@
 //! Browsers in which a person has signed in before, recognised by a cookie. A known browser has its own counter of
-//! failed attempts and no other privilege: whoever steals the cookie can guess, and nothing more.
+//! failed attempts and no other privilege: a stolen cookie allows guesses, and nothing more.
 pub mod store;
 
 use chrono::TimeDelta;
@@ -37,8 +37,8 @@ pub async fn find_of_person(
     }
 }
 
-/// Makes a browser known to a person who has just signed in there. Returns the new value of its cookie: a value that
-/// somebody else has seen, or has put there, is worth nothing after the next sign-in.
+/// Makes a browser known to a person who has just signed in there. Returns the new value of its cookie: a value that an
+/// attacker has stolen or planted no longer works after the next sign-in.
 pub async fn remember(
     db: &mut PgConnection,
     user_id: Uuid,

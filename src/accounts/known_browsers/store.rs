@@ -37,7 +37,7 @@ pub async fn find_of_person(
     .await
 }
 
-/// Whether a cookie is that of a known browser, whoever has signed in there.
+/// Whether a cookie is that of a known browser of any person.
 pub async fn exists(db: &mut PgConnection, _: Operator, token_digest: &[u8]) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (
@@ -49,7 +49,7 @@ pub async fn exists(db: &mut PgConnection, _: Operator, token_digest: &[u8]) -> 
     .await
 }
 
-/// Gives a browser another cookie, for everybody who has signed in there.
+/// Replaces a browser's cookie for all people who have signed in there.
 pub async fn replace_token(
     db: &mut PgConnection,
     _: Operator,

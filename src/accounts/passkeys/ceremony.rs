@@ -34,7 +34,7 @@ pub struct Made {
     pub dynamic_state: Vec<u8>,
 }
 
-/// The passkey that somebody signed in with, and its owner.
+/// The passkey that a sign-in used, and its owner.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepted {
     pub user_id: Uuid,

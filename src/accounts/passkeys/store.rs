@@ -53,7 +53,7 @@ pub async fn list(db: &mut PgConnection, member: &Member) -> Result<Vec<Passkey>
     .await
 }
 
-/// The same, for somebody who has opened a link by mail.
+/// Lists the passkeys of a person who has opened a link by mail.
 pub async fn list_of_person(db: &mut PgConnection, _: Operator, user_id: Uuid) -> Result<Vec<Passkey>, sqlx::Error> {
     sqlx::query_as!(
         Passkey,

@@ -1,8 +1,8 @@
 //! Forgotten passwords: a link by mail, once, to set another. Whoever asks is told nothing.
 //!
-//! Setting a password by a link takes the account back from anybody else: it ends every session, removes passkeys that
+//! Setting a password by a link takes the account back: it ends every session, removes passkeys that
 //! the person does not choose to keep, and clears the counters of failed attempts. A second factor stays on, because a
-//! mailbox alone must not turn it off at once; the person can have it removed after a delay.
+//! mailbox alone must not turn it off; the person can have it removed after a delay.
 pub mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -113,7 +113,7 @@ pub async fn other_factors(
     })
 }
 
-/// Sets the password, uses up all of the person's links, and ends whatever else was opened or enrolled with the account.
+/// Sets the password, deletes all of the person's links, and ends what else was opened or enrolled with the account.
 pub async fn redeem(
     db: &mut PgConnection,
     secret: &SecretText,

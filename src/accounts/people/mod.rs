@@ -99,7 +99,7 @@ pub async fn rename(db: &mut PgConnection, keyring: &Keyring, member: &Member, n
     audit::record(db, &member.own_scope(), event).await
 }
 
-/// Changes the password of whoever is signed in, in the known browser that holds `browser`. Every other browser is signed
+/// Changes the password of a signed-in person, in the known browser that holds `browser`. Every other browser is signed
 /// out and forgotten, and links that were sent no longer work.
 pub async fn change_password(
     db: &mut PgConnection,

@@ -66,7 +66,7 @@ pub async fn find_credentials(
     .await
 }
 
-/// The credentials of whoever is signed in.
+/// The credentials of a signed-in person.
 pub async fn find_credentials_of(db: &mut PgConnection, member: &Member) -> Result<Option<Credentials>, sqlx::Error> {
     sqlx::query_as!(
         Credentials,

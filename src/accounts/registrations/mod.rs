@@ -2,7 +2,7 @@
 //! account learns of it by mail, and nobody else does.
 //!
 //! Anybody can sign up with anybody's address. So the password that was typed counts only if the link is opened in the
-//! same browser; elsewhere, whoever opens the link chooses the password. Mails to one mailbox, one mail domain and from
+//! same browser; elsewhere, the person who opens the link chooses it. Mails to one mailbox, one mail domain and from
 //! one network are bounded; the page says the same whether a mail was sent or not.
 pub mod store;
 
@@ -23,7 +23,7 @@ use crate::sealed::Keyring;
 /// To find the mail and open it.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 /// Unconfirmed sign-ups of one mailbox in [`LIFETIME`], tags of its address included. When it gets no more mails, it holds
-/// so many links that work, and whoever opens one can change what was typed.
+/// so many links that work, and each link lets its reader change what was typed.
 const MAX_OF_ONE_MAILBOX: i64 = 5;
 /// Unconfirmed sign-ups from one network for addresses of one mail domain in [`LIFETIME`].
 const MAX_OF_ONE_DOMAIN_FROM_ONE_NETWORK: i64 = 20;
@@ -42,7 +42,7 @@ pub struct NewRegistration {
     pub password_hash: String,
 }
 
-/// Where somebody signs up.
+/// The browser that signs up.
 pub struct SignUpBrowser<'a> {
     pub secret: &'a SecretText,
     pub network: Option<&'a str>,

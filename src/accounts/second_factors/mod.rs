@@ -1,7 +1,7 @@
 //! The second factor: after the password, a code that a program on the person's phone shows, or one of ten recovery
 //! codes. Each is taken once. Failed attempts are counted as those of passwords are.
 //!
-//! A link by mail sets a password and does not turn the factor off. Whoever can't use the factor, because it is lost or
+//! A link by mail sets a password and does not turn the factor off. A person who can't use the factor, because it is lost or
 //! because a stranger enrolled it, can have it removed by that link after [`REMOVAL_DELAY`]; using the factor meanwhile
 //! cancels the removal.
 mod code;
@@ -108,7 +108,7 @@ pub async fn begin(
     }
 }
 
-/// Who tries a code after the password.
+/// Source of the code that is tried after the password.
 pub async fn source_at_sign_in(
     db: &mut PgConnection,
     member: &Member,
@@ -235,7 +235,7 @@ pub async fn reset(
     Ok(true)
 }
 
-/// Has the factor removed after [`REMOVAL_DELAY`], for somebody who has opened a link by mail. Returns when; `None`: no
+/// Schedules the removal of the factor after [`REMOVAL_DELAY`], for a person who has opened a link by mail. Returns when; `None`: no
 /// factor is on.
 pub async fn schedule_removal(
     db: &mut PgConnection,
@@ -250,7 +250,7 @@ pub async fn schedule_removal(
     Ok(removal_at)
 }
 
-/// Writes an event down in each organisation of a person.
+/// Records an event in each organisation of a person.
 async fn record_for_person(
     db: &mut PgConnection,
     operator: Operator,

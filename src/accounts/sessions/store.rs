@@ -253,7 +253,7 @@ pub async fn list(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) ->
     .await
 }
 
-/// A person's sessions in force, for somebody who has opened a link by mail.
+/// Lists the sessions in force of a person who has opened a link by mail.
 pub async fn list_of_person(
     db: &mut PgConnection,
     _: Operator,

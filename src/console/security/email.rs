@@ -92,7 +92,7 @@ pub async fn submit(
 
 /// To the new address, and to the old one.
 fn mails(portal: &str, (before, member): (&Person, &Member), new: &Email, answer: &Answer) -> [Mail; 2] {
-    // Whoever reads the mail may know neither.
+    // The reader of the mail may know neither.
     let name = unlinkable(before.name.as_deref().unwrap_or_default());
     let organisation = unlinkable(&member.organisation_name);
     let (subject, text) = match answer {

@@ -386,7 +386,7 @@ async fn whoever_comes_by_a_provider_that_is_deleted_at_this_moment_is_not_signe
 }
 
 #[sqlx::test]
-async fn sessions_of_one_provider_guess_together_and_block_nobody_else(pool: PgPool) {
+async fn sessions_of_one_provider_share_a_counter_and_do_not_block_others(pool: PgPool) {
     let rig = Rig::start(pool.clone()).await;
     let ada = rig.app.colleague(&rig.owner, ADA, "editor", "").await;
     let page = "/settings/security/password";
@@ -396,7 +396,7 @@ async fn sessions_of_one_provider_guess_together_and_block_nobody_else(pool: PgP
             ("new_password", "a scarf for every swan"),
         ]
     };
-    // Whoever runs the provider signs in as Ada, as often as they like.
+    // The provider's administrator signs in as Ada, any number of times.
     for _ in 0..6 {
         let (posing, _) = rig.arrive(json!({})).await;
         let refused = posing.submit(page, &fields("a guess")).await;
