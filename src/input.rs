@@ -120,6 +120,30 @@ pub fn plain(text: &str, max: usize) -> String {
     }
 }
 
+/// Maximum length of a stranger's name in a mail: enough to recognise it, and too little for a message.
+const MAX_MAIL_NAME_LEN: usize = 60;
+
+/// A stranger's name, fit for a mail: one line in which no mail program finds an address to link to. Those look for
+/// `a.b`, `a@b` and `a://b`.
+#[must_use]
+pub fn unlinkable(name: &str) -> String {
+    let name = plain(name, MAX_MAIL_NAME_LEN);
+    let mut shown = String::new();
+    let mut characters = name.chars().peekable();
+    while let Some(c) = characters.next() {
+        shown.push(c);
+        // Dots of other scripts are dots in host names (UTS #46).
+        let binds = matches!(
+            c,
+            '.' | '@' | ':' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' | '\u{ff20}' | '\u{ff1a}'
+        );
+        if binds && characters.peek().is_some_and(|next| !next.is_whitespace()) {
+            shown.push(' ');
+        }
+    }
+    shown
+}
+
 /// Zero width, and what turns the direction of writing.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
@@ -297,6 +321,24 @@ mod tests {
         ] {
             assert_eq!(plain(text, 100), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_name_in_a_mail_is_no_link_and_no_other_line() {
+        for (name, shown) in [
+            ("Contoso Ltd.", "Contoso Ltd."),
+            ("A/S Müller & Söhne", "A/S Müller & Söhne"),
+            ("https://evil.example/x", "https: //evil. example/x"),
+            ("www.evil.example", "www. evil. example"),
+            ("help@evil.example", "help@ evil. example"),
+            ("evil。example", "evil。 example"),
+            ("a\r\nBcc: all@x.example", "a Bcc: all@ x. example"),
+            ("\u{202e}gnp.exe", "\u{fffd}gnp. exe"),
+            ("", ""),
+        ] {
+            assert_eq!(unlinkable(name), shown, "{name:?}");
+        }
+        assert!(unlinkable(&"word ".repeat(100)).chars().count() <= MAX_MAIL_NAME_LEN + 1);
     }
 
     #[test]

@@ -159,7 +159,7 @@ async fn delete_old_keys(db: &mut PgConnection, now: DateTime<Utc>) -> Result<()
         .map(drop)
 }
 
-/// Sessions, registrations, links, invitations and failures.
+/// Sessions, registrations, links, invitations, failed attempts and known browsers.
 async fn delete_old_sign_ins(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     accounts::sessions::store::delete_over(db, now).await?;
     accounts::registrations::store::delete_expired(db, now).await?;
@@ -168,7 +168,8 @@ async fn delete_old_sign_ins(db: &mut PgConnection, now: DateTime<Utc>) -> Resul
     accounts::email_changes::store::delete_expired(db, now).await?;
     accounts::passkeys::store::delete_expired_challenges(db, now).await?;
     accounts::single_sign_on::attempts::store::delete_expired(db, now).await?;
-    accounts::sign_in::store::delete_before(db, now - accounts::sign_in::FORGOTTEN).await?;
+    accounts::failed_attempts::store::delete_before(db, now - accounts::failed_attempts::RETENTION).await?;
+    accounts::known_browsers::store::delete_expired(db).await?;
     Ok(())
 }
 

@@ -346,7 +346,7 @@ impl Source {
         let before_tests = text.split("\n#[cfg(test)]\n").next().unwrap();
         Self {
             path: path.strip_prefix(root).unwrap().to_owned(),
-            lines: before_tests.lines().count(),
+            code: without_comments_and_texts(before_tests),
         }
     }
 

@@ -41,19 +41,14 @@ pub async fn wanted(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) 
     }
 }
 
-/// Compares the password, with the same patience as at the sign-in, and notes that it was right.
+/// Compares the password and notes that it was right. Failures are counted by session.
 pub async fn with_password(
-    (pool, keyring, passwords): (&PgPool, &Keyring, &Passwords),
+    (pool, _, passwords): (&PgPool, &Keyring, &Passwords),
     member: &Member,
     password: String,
     now: DateTime<Utc>,
 ) -> Result<(), SignInError> {
-    let person = people::find(&mut *pool.acquire().await?, keyring, member.user_id).await?;
-    let person = person.ok_or(SignInError::Wrong)?;
-    let right = sign_in::with_password(pool, keyring, passwords, (&person.email, password), now).await?;
-    if right.user_id != member.user_id {
-        return Err(SignInError::Wrong);
-    }
+    sign_in::with_password_again((pool, passwords), member, password, now).await?;
     sessions::store::set_authenticated(&mut *pool.acquire().await?, member, now).await?;
     Ok(())
 }

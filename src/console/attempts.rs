@@ -1,4 +1,5 @@
 //! How often strangers of one network may try a password, sign up, or have a mail sent. In memory: each node counts.
+//! Neighbours in a network can use its attempts up, so known browsers, sessions and mailed links have some of their own.
 use std::num::NonZeroU32;
 
 use actix_web::HttpRequest;
@@ -7,10 +8,11 @@ use governor::{
     clock::{Clock, DefaultClock},
 };
 use ipnet::IpNet;
+use prometheus::{IntCounterVec, Opts, Registry};
 
-use super::fault::Fault;
+use super::{Console, browser::Browser, fault::Fault};
 use crate::{
-    accounts::sessions::Origin,
+    accounts::{Operator, known_browsers, sessions::Origin},
     discovery::{
         hit::Network,
         request::{Connection, client},
@@ -20,32 +22,102 @@ use crate::{
 /// At once; an office signs in behind one address.
 const BURST: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
 const A_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
+/// Of one known browser, session or mailed link, when those of its network are used up.
+const OWN_A_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 
 pub struct Attempts {
-    limiter: DefaultKeyedRateLimiter<String>,
+    networks: DefaultKeyedRateLimiter<String>,
+    /// By a digest or an id that was found in the database: strangers can't fill the memory.
+    own: DefaultKeyedRateLimiter<Vec<u8>>,
+    refused: IntCounterVec,
 }
 
-impl Default for Attempts {
-    fn default() -> Self {
-        Self {
-            limiter: DefaultKeyedRateLimiter::keyed(Quota::per_minute(A_MINUTE).allow_burst(BURST)),
+/// Limit that refused an attempt to sign up or in, as the metric names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Attempts of a network per minute.
+    Network,
+    /// Failed passwords or codes of an account.
+    Failures,
+    /// Sign-up mails.
+    Mails,
+}
+
+impl Limit {
+    const ALL: [Self; 3] = [Self::Network, Self::Failures, Self::Mails];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Failures => "failures",
+            Self::Mails => "mails",
         }
     }
 }
 
 impl Attempts {
+    /// An error means that the metric is registered twice.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let help = "Attempts to sign up or in that a limit refused, by limit.";
+        let refused = IntCounterVec::new(Opts::new("signpost_sign_in_refused_total", help), &["limit"])?;
+        registry.register(Box::new(refused.clone()))?;
+        for limit in Limit::ALL {
+            refused.with_label_values(&[limit.as_str()]);
+        }
+        Ok(Self {
+            networks: DefaultKeyedRateLimiter::keyed(Quota::per_minute(A_MINUTE).allow_burst(BURST)),
+            own: DefaultKeyedRateLimiter::keyed(Quota::per_minute(OWN_A_MINUTE)),
+            refused,
+        })
+    }
+
+    pub fn count_refused(&self, limit: Limit) {
+        self.refused.with_label_values(&[limit.as_str()]).inc();
+    }
+
     /// Takes one attempt of the network that `origin` names.
-    pub fn take(&self, origin: &Origin) -> Result<(), Fault> {
+    fn take_of_network(&self, origin: &Origin) -> Result<(), Fault> {
         let network = origin.network.clone().unwrap_or_default();
-        self.limiter.check_key(&network).map_err(|until| {
+        self.networks.check_key(&network).map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());
             Fault::TooMany(wait.as_secs() + 1)
         })
     }
 
-    /// Forgets networks that have not tried for a while.
+    /// Forgets networks and others that have not tried for a while.
     pub fn shrink(&self) {
-        self.limiter.retain_recent();
+        self.networks.retain_recent();
+        self.own.retain_recent();
+    }
+}
+
+/// Takes one attempt of the sender's network, or else one of the known browser's own.
+pub async fn take(request: &HttpRequest, console: &Console) -> Result<Origin, Fault> {
+    let origin = origin(request, &console.trusted_proxies);
+    let Err(refused) = console.attempts.take_of_network(&origin) else {
+        return Ok(origin);
+    };
+    if let Some(cookie) = Browser::known(request) {
+        let digest = cookie.digest();
+        let mut db = console.pool.acquire().await?;
+        let is_known = known_browsers::store::exists(&mut db, Operator::signing_in(), &digest).await?;
+        if is_known && console.attempts.own.check_key(&digest).is_ok() {
+            return Ok(origin);
+        }
+    }
+    console.attempts.count_refused(Limit::Network);
+    Err(refused)
+}
+
+/// The same for the holder of `own`: the digest of a mailed link, or the id of a session, which must be in force.
+pub fn take_as(request: &HttpRequest, console: &Console, own: &[u8]) -> Result<Origin, Fault> {
+    let origin = origin(request, &console.trusted_proxies);
+    match console.attempts.take_of_network(&origin) {
+        Err(refused) if console.attempts.own.check_key(&own.to_vec()).is_err() => {
+            console.attempts.count_refused(Limit::Network);
+            Err(refused)
+        }
+        Ok(()) | Err(_) => Ok(origin),
     }
 }
 

@@ -7,7 +7,11 @@ use actix_web::{
 };
 use subtle::ConstantTimeEq;
 
-use crate::{accounts::secret_text::SecretText, discovery::request::Connection, public_scheme::PublicScheme};
+use crate::{
+    accounts::{known_browsers, secret_text::SecretText},
+    discovery::request::Connection,
+    public_scheme::PublicScheme,
+};
 
 /// A browser and its secret.
 pub struct Browser {
@@ -30,6 +34,7 @@ enum Kind {
 struct Names {
     session: &'static str,
     visitor: &'static str,
+    known: &'static str,
     is_secure: bool,
 }
 
@@ -47,11 +52,13 @@ impl Names {
             true => Self {
                 session: "__Host-signpost-session",
                 visitor: "__Host-signpost-visitor",
+                known: "__Host-signpost-known",
                 is_secure: true,
             },
             false => Self {
                 session: "signpost-session",
                 visitor: "signpost-visitor",
+                known: "signpost-known",
                 is_secure: false,
             },
         }
@@ -87,6 +94,19 @@ impl Browser {
     #[must_use]
     pub fn session(request: &HttpRequest) -> Option<SecretText> {
         secret_in(request, Names::of(request).session)
+    }
+
+    /// The cookie of a browser in which a person has signed in before. It outlives the session and does not sign in.
+    #[must_use]
+    pub fn known(request: &HttpRequest) -> Option<SecretText> {
+        secret_in(request, Names::of(request).known)
+    }
+
+    /// Makes it a known browser.
+    pub fn remember(&self, response: &mut HttpResponse, secret: &SecretText) {
+        let mut cookie = self.names.cookie(self.names.known, secret.expose().to_owned());
+        cookie.set_max_age(Duration::days(known_browsers::LIFETIME.num_days()));
+        response.add_cookie(&cookie).ok();
     }
 
     /// What a visitor is known again by.

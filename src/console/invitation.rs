@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::{
     Console,
-    attempts::origin,
+    attempts::{self, origin},
     browser::Browser,
     door,
     fault::Fault,
@@ -15,6 +15,7 @@ use crate::{
     accounts::{
         Member,
         invitations::{self, InvitationError, Opened},
+        known_browsers,
         secret_text::SecretText,
         sessions::{self, Stage},
     },
@@ -112,7 +113,6 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
     let member = door::member(&request, &console).await?;
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&request, member.as_ref()));
@@ -123,6 +123,7 @@ pub async fn submit(
         opened => opened?,
     };
     drop(db);
+    attempts::take_as(&request, &console, &secret.digest())?;
     let done = match (way(&opened, member.as_ref()), &member) {
         (Way::Join, Some(member)) => join(&request, &console, &secret, member).await,
         (Way::SignUp, None) => sign_up(&request, &console, &secret, (form, opened)).await,
@@ -205,8 +206,10 @@ async fn sign_up(
     let whose = (accepted.user_id, accepted.organisation_id);
     let origin = origin(request, &console.trusted_proxies);
     let session = sessions::begin(&mut tx, whose, &origin, Stage::SignedIn, now).await?;
+    let known = known_browsers::remember(&mut tx, accepted.user_id, Browser::known(request).as_ref()).await?;
     tx.commit().await?;
     let mut response = page::go_to("/");
     browser.sign_in(&mut response, &session);
+    browser.remember(&mut response, &known);
     Ok(response)
 }

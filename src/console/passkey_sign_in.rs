@@ -2,8 +2,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{
-    Console,
-    attempts::origin,
+    Console, attempts,
     browser::Browser,
     fault::Fault,
     form::{self, Form, next},
@@ -20,7 +19,7 @@ pub async fn challenge(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    attempts::take(&request, &console).await?;
     let site = Site::of(&console.portal_url).ok_or(Fault::NoSuchPage)?;
     let browser = Browser::of(&request);
     let mut db = console.pool.acquire().await?;
@@ -35,7 +34,7 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    attempts::take(&request, &console).await?;
     let site = Site::of(&console.portal_url).ok_or(Fault::NoSuchPage)?;
     let (browser, now) = (Browser::of(&request), crate::clock::now());
     let accepted = async {
@@ -43,21 +42,21 @@ pub async fn submit(
         let shown = passkeys::answer_to_sign_in(&mut db, browser.visitor(), form.value("credential"), now).await?;
         drop(db);
         let mut tx = console.pool.begin().await?;
-        let user_id = passkeys::accept(&mut tx, &site, &shown, now).await?;
+        let accepted = passkeys::accept(&mut tx, &site, &shown, now).await?;
         tx.commit().await?;
-        Ok(user_id)
+        Ok(accepted)
     };
-    let user_id = match accepted.await {
-        Ok(user_id) => user_id,
+    let accepted = match accepted.await {
+        Ok(accepted) => accepted,
         Err(error) => {
             form.complain("", refusal(error)?);
             return Ok(sign_in::refuse(&browser, &console, form));
         }
     };
     let arrival = Arrival {
-        user_id,
+        user_id: accepted.user_id,
         organisation_id: None,
-        shown: Shown::Passkey,
+        shown: Shown::Passkey(accepted.passkey_id),
         next: next(form.value("next")),
     };
     if let Some(response) = sign_in::admit(&request, &console, &arrival, now).await? {

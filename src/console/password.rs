@@ -4,19 +4,21 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
-    Console,
-    attempts::origin,
+    Console, attempts,
     browser::Browser,
     fault::Fault,
     form::{self, Form},
-    page::{self, Frame},
+    page::{self, Frame, moment},
 };
 use crate::{
     accounts::{
         email::Email,
-        password_links::{self, PasswordLinkError},
+        known_browsers,
+        password_links::{self, OtherFactors, PasswordLinkError, Redeemed, Reset},
+        second_factors::REMOVAL_DELAY,
         secret_text::SecretText,
     },
     mail::Mail,
@@ -47,8 +49,27 @@ struct SentPage {
 struct NewPasswordPage {
     frame: Frame,
     form: Form,
-    /// The link's token; none: it shows nothing any more.
+    /// The link's token; `None`: it does not work, or no longer.
     token: Option<String>,
+    others: OtherFactors,
+    /// Days until a second factor is removed that the person can't use.
+    removal_days: i64,
+}
+
+impl NewPasswordPage {
+    fn new(browser: &Browser, form: Form, link: Option<(&SecretText, OtherFactors)>) -> Self {
+        let (token, others) = match link {
+            Some((secret, others)) => (Some(secret.expose().to_owned()), others),
+            None => (None, OtherFactors::default()),
+        };
+        Self {
+            frame: Frame::visitor(browser),
+            form,
+            token,
+            others,
+            removal_days: REMOVAL_DELAY.num_days(),
+        }
+    }
 }
 
 impl From<PasswordLinkError> for Fault {
@@ -79,7 +100,7 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    attempts::take(&request, &console).await?;
     let Some(email) = form.parse("email", Email::parse) else {
         let frame = Frame::visitor(&Browser::of(&request));
         return Ok(page::refuse(&ForgottenPage { frame, form }));
@@ -89,7 +110,7 @@ pub async fn submit(
     if let Some(secret) = password_links::make(&mut tx, &console.keyring, &email, now).await? {
         let portal = &console.portal_url;
         let text = format!(
-            "Somebody, probably you, has asked for a new password for Signpost.\n\nOpen this link to set one. It works once, for an hour:\n\n{portal}/password/new/{}\n\nIf that was not you, do nothing: your password stays as it is.\n",
+            "You (or someone using this address) asked for a new password for Signpost.\n\nOpen this link to set one. It works once, for an hour:\n\n{portal}/password/new/{}\n\nIf this wasn't you, ignore this e-mail: your password stays as it is.\n",
             secret.expose()
         );
         let mail = Mail {
@@ -122,21 +143,20 @@ pub async fn show_new(
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&browser));
     };
-    let mut db = console.pool.acquire().await?;
-    match password_links::find(&mut db, &console.keyring, &secret, crate::clock::now()).await {
+    let (mut db, now) = (console.pool.acquire().await?, crate::clock::now());
+    let person = match password_links::find(&mut db, &console.keyring, &secret, now).await {
         Err(PasswordLinkError::NotFound) => return Ok(over(&browser)),
-        found => drop(found?),
-    }
-    let mut response = page::show(&NewPasswordPage {
-        frame: Frame::visitor(&browser),
-        form: Form::default(),
-        token: Some(token.into_inner()),
-    });
+        found => found?,
+    };
+    let others = password_links::other_factors(&mut db, person.user_id, now).await?;
+    let page = NewPasswordPage::new(&browser, Form::default(), Some((&secret, others)));
+    let mut response = page::show(&page);
     browser.keep(&mut response);
     Ok(response)
 }
 
-/// `POST /password/new/{token}`: `password`.
+/// `POST /password/new/{token}`: `password`; `keep` for each passkey that stays; `second_factor` is `remove` if it can't be
+/// used.
 pub async fn set_new(
     request: HttpRequest,
     console: web::Data<Console>,
@@ -145,7 +165,6 @@ pub async fn set_new(
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
     let (browser, now) = (Browser::of(&request), crate::clock::now());
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&browser));
     };
@@ -154,30 +173,58 @@ pub async fn set_new(
         Err(PasswordLinkError::NotFound) => return Ok(over(&browser)),
         found => found?,
     };
+    let others = password_links::other_factors(&mut db, person.user_id, now).await?;
     drop(db);
+    attempts::take_as(&request, &console, &secret.digest())?;
     let about = [person.email.expose(), person.name.as_deref().unwrap_or_default()];
     let Some(password) = form.parse("password", |text| NewPassword::parse(text, &about)) else {
-        return Ok(page::refuse(&NewPasswordPage {
-            frame: Frame::visitor(&browser),
-            form,
-            token: Some(token.into_inner()),
-        }));
+        let page = NewPasswordPage::new(&browser, form, Some((&secret, others)));
+        return Ok(page::refuse(&page));
     };
-    let hash = console.passwords.hash(password).await?;
+    let kept_passkeys: Vec<_> = form.all("keep").filter_map(|id| Uuid::parse_str(id).ok()).collect();
+    let reset = Reset {
+        password_hash: &console.passwords.hash(password).await?,
+        kept_passkeys: &kept_passkeys,
+        removes_second_factor: form.has("second_factor", "remove"),
+    };
     let mut tx = console.pool.begin().await?;
-    match password_links::redeem(&mut tx, &secret, &hash, now).await {
+    let redeemed = match password_links::redeem(&mut tx, &secret, &reset, now).await {
         Err(PasswordLinkError::NotFound) => return Ok(over(&browser)),
-        redeemed => drop(redeemed?),
-    }
+        redeemed => redeemed?,
+    };
+    let known = known_browsers::remember(&mut tx, redeemed.user_id, Browser::known(&request).as_ref()).await?;
+    let mail = reset_mail(&console.portal_url, &person.email, &redeemed);
+    outbox::post(&mut tx, &console.keyring, None, &mail, now).await?;
     tx.commit().await?;
-    Ok(page::go_to("/sign-in?done=password"))
+    let mut response = page::go_to("/sign-in?done=password");
+    browser.remember(&mut response, &known);
+    Ok(response)
+}
+
+/// Tells the person what the reset changed, in case another person reads the mailbox.
+fn reset_mail(portal: &str, email: &Email, redeemed: &Redeemed) -> Mail {
+    let passkeys = match redeemed.removed_passkeys {
+        0 => String::new(),
+        1 => "1 passkey was removed.\n\n".to_owned(),
+        count => format!("{count} passkeys were removed.\n\n"),
+    };
+    let second_factor = match redeemed.second_factor_removal_at {
+        None => String::new(),
+        Some(at) => format!(
+            "The second factor will be removed on {}. To keep it, sign in with it before then.\n\n",
+            moment(&at)
+        ),
+    };
+    Mail {
+        to: email.expose().to_owned(),
+        subject: "Your password was reset".to_owned(),
+        text: format!(
+            "The password of your Signpost account was reset by a link that was sent to this address. Every browser was signed out.\n\n{passkeys}{second_factor}If someone else had access to your account, check the API tokens, webhooks and members of your organisation: {portal}/settings\n\nIf this wasn't you, someone else can read your e-mail: secure your mailbox, then reset the password again: {portal}/password/forgotten\n"
+        ),
+    }
 }
 
 fn over(browser: &Browser) -> HttpResponse {
-    let page = NewPasswordPage {
-        frame: Frame::visitor(browser),
-        form: Form::default(),
-        token: None,
-    };
+    let page = NewPasswordPage::new(browser, Form::default(), None);
     page::answer(actix_web::http::StatusCode::NOT_FOUND, &page)
 }

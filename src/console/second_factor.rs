@@ -5,17 +5,18 @@ use sqlx::PgConnection;
 
 use super::{
     Console,
-    attempts::origin,
+    attempts::{self, Limit},
     browser::Browser,
     fault::Fault,
     form::{self, Form, next},
-    page::{self, Frame},
+    page::{self, Frame, moment},
     security::{failed_attempt, tell},
 };
 use crate::accounts::{
-    Member, Operator, people,
+    Member, Operator, known_browsers, people,
     second_factors::{self, Code, SecondFactorError, Taken},
     sessions::{self, Stage},
+    sign_in::SignInError,
 };
 
 #[derive(Template)]
@@ -23,6 +24,8 @@ use crate::accounts::{
 struct SecondFactorPage {
     frame: Frame,
     form: Form,
+    /// When it is removed, after a password reset.
+    removal: Option<String>,
 }
 
 /// How far the browser's person has come.
@@ -47,15 +50,21 @@ async fn standing(request: &HttpRequest, db: &mut PgConnection) -> Result<Standi
 /// `GET /sign-in/second-factor`
 pub async fn show(request: HttpRequest, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
     let wanted = page::query(&request, "next").unwrap_or_default();
-    let standing = standing(&request, &mut *console.pool.acquire().await?).await?;
-    Ok(match standing {
+    let mut db = console.pool.acquire().await?;
+    Ok(match standing(&request, &mut db).await? {
         Standing::Nobody => page::go_to("/sign-in"),
         Standing::SignedIn => page::go_to(next(&wanted)),
-        Standing::PasswordShown(_) => page::show(&SecondFactorPage {
+        Standing::PasswordShown(member) => page::show(&SecondFactorPage {
             frame: Frame::visitor(&Browser::of(&request)),
             form: Form::of(&[("next", next(&wanted))]),
+            removal: removal(&mut db, &member).await?,
         }),
     })
+}
+
+async fn removal(db: &mut PgConnection, member: &Member) -> Result<Option<String>, Fault> {
+    let summary = second_factors::store::find_summary(db, Operator::signing_in(), member.user_id).await?;
+    Ok(summary.and_then(|summary| summary.removal_at).map(|at| moment(&at)))
 }
 
 /// `POST /sign-in/second-factor`: `code`, `next`.
@@ -65,12 +74,8 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let (browser, origin, now) = (
-        Browser::of(&request),
-        origin(&request, &console.trusted_proxies),
-        crate::clock::now(),
-    );
-    console.attempts.take(&origin)?;
+    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let origin = attempts::take(&request, &console).await?;
     let mut db = console.pool.acquire().await?;
     let member = match standing(&request, &mut db).await? {
         // The page was open for too long.
@@ -78,16 +83,23 @@ pub async fn submit(
         Standing::SignedIn => return Ok(page::go_to(next(form.value("next")))),
         Standing::PasswordShown(member) => member,
     };
+    let removal = removal(&mut db, &member).await?;
     let refuse = |form| {
         Ok(page::refuse(&SecondFactorPage {
             frame: Frame::visitor(&browser),
             form,
+            removal,
         }))
     };
     let Some(code) = form.parse("code", Code::parse) else {
         return refuse(form);
     };
-    if let Err(error) = second_factors::take_attempt(&mut db, &member, now).await {
+    let known = Browser::known(&request);
+    let source = second_factors::source_at_sign_in(&mut db, &member, known.as_ref(), &origin).await?;
+    if let Err(error) = second_factors::take_attempt(&mut db, &member, &source, now).await {
+        if matches!(error, SignInError::TooMany(_)) {
+            console.attempts.count_refused(Limit::Failures);
+        }
         form.complain("code", failed_attempt(error, "is wrong")?);
         return refuse(form);
     }
@@ -117,8 +129,15 @@ pub async fn submit(
         return Ok(page::go_to("/sign-in?done=late"));
     }
     let session = sessions::begin(&mut tx, &member, &origin, Stage::SignedIn, now).await?;
+    let known = match member.identity_provider_id {
+        Some(_) => None,
+        None => Some(known_browsers::remember(&mut tx, member.user_id, known.as_ref()).await?),
+    };
     tx.commit().await?;
     let mut response = page::go_to(next(form.value("next")));
     browser.sign_in(&mut response, &session);
+    if let Some(known) = known {
+        browser.remember(&mut response, &known);
+    }
     Ok(response)
 }

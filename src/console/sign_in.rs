@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Console,
-    attempts::origin,
+    attempts::{self, Limit, origin},
     browser::Browser,
     fault::{Fault, span},
     form::{self, Form, next},
@@ -15,9 +15,9 @@ use super::{
 use crate::accounts::{
     Operator,
     email::Email,
-    people, second_factors,
+    known_browsers, passkeys, people, second_factors,
     sessions::{self, Stage, Whose},
-    sign_in::{Right, SignInError, with_password},
+    sign_in::{Attempt, Right, SignInError, with_password},
 };
 
 #[derive(Template)]
@@ -39,7 +39,6 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>) -> HttpResp
     let browser = Browser::of(&request);
     let wanted = page::query(&request, "next").unwrap_or_default();
     let notice = match page::done(&request).as_deref() {
-        Some("confirmed") => Some("Your address is confirmed. Sign in with the password that you chose."),
         Some("password") => Some("The new password is set, and you are signed out everywhere. Sign in with it."),
         Some("left") => Some("You have left the organisation, and are signed out."),
         Some("deleted") => Some("The organisation is deleted, and you are signed out."),
@@ -64,28 +63,33 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let (browser, origin, now) = (
-        Browser::of(&request),
-        origin(&request, &console.trusted_proxies),
-        crate::clock::now(),
-    );
-    console.attempts.take(&origin)?;
+    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let origin = attempts::take(&request, &console).await?;
     let refuse = |form: Form| Ok(refuse(&browser, &console, form));
     let Some(email) = form.parse("email", Email::parse) else {
         return refuse(form);
     };
-    let given = (&email, form.value("password").to_owned());
-    let right = match with_password(&console.pool, &console.keyring, &console.passwords, given, now).await {
+    let known = Browser::known(&request);
+    let attempt = Attempt {
+        email: &email,
+        password: form.value("password").to_owned(),
+        browser: known.as_ref(),
+        network: origin.network.as_deref(),
+    };
+    let right = match with_password(&console.pool, &console.keyring, &console.passwords, attempt, now).await {
         Ok(right) => right,
         Err(SignInError::Wrong) => {
             form.complain("", "This address and this password don't belong together.");
             return refuse(form);
         }
         Err(SignInError::TooMany(wait)) => {
+            console.attempts.count_refused(Limit::Failures);
             let wait = span(u64::try_from(wait.num_seconds()).unwrap_or(1) + 1);
             form.complain(
                 "",
-                format!("There were too many failed attempts for this address. Try again in {wait}."),
+                format!(
+                    "Too many attempts for this address from here: try again in {wait}. To sign in now, set a new password: choose “Forgotten password?”."
+                ),
             );
             return refuse(form);
         }
@@ -122,7 +126,7 @@ pub(super) const NO_MEMBER: &str = "You are no member of any organisation any mo
 pub(super) enum Shown<'a> {
     Password(&'a Right),
     /// Two factors at once: the device, and what it asked its owner for.
-    Passkey,
+    Passkey(Uuid),
     /// The word of this provider, which counts for its organisation.
     SingleSignOn(Uuid),
 }
@@ -149,7 +153,11 @@ pub(super) async fn admit(
     // Whoever changes how this person signs in ends sessions, and must not miss the one that begins here.
     let stays = match arrival.shown {
         Shown::Password(right) => right.still_holds(&mut tx).await?,
-        Shown::Passkey | Shown::SingleSignOn(_) => people::store::hold(&mut tx, operator, user_id).await?.is_some(),
+        Shown::Passkey(passkey_id) => {
+            people::store::hold(&mut tx, operator, user_id).await?;
+            passkeys::store::exists(&mut tx, operator, passkey_id).await?
+        }
+        Shown::SingleSignOn(_) => people::store::hold(&mut tx, operator, user_id).await?.is_some(),
     };
     if !stays {
         return Ok(Some(page::go_to("/sign-in?done=late")));
@@ -161,7 +169,7 @@ pub(super) async fn admit(
     };
     let stage = match arrival.shown {
         Shown::Password(_) | Shown::SingleSignOn(_) => second_factors::stage(&mut tx, operator, user_id).await?,
-        Shown::Passkey => Stage::SignedIn,
+        Shown::Passkey(_) => Stage::SignedIn,
     };
     end_session(request, &mut tx).await?;
     let origin = origin(request, &console.trusted_proxies);
@@ -170,13 +178,20 @@ pub(super) async fn admit(
         organisation_id,
         identity_provider_id: match arrival.shown {
             Shown::SingleSignOn(id) => Some(id),
-            Shown::Password(_) | Shown::Passkey => None,
+            Shown::Password(_) | Shown::Passkey(_) => None,
         },
     };
     let session = match sessions::begin(&mut tx, whose, &origin, stage, now).await {
         // The provider was deleted, or replaced by another one, at this very moment: its word counts no more.
         Err(error) if is_without_provider(&error) => return Ok(Some(page::go_to("/sign-in?done=late"))),
         begun => begun?,
+    };
+    // A provider's administrators can sign in as its people: their browsers are not the person's.
+    let known = match (stage, arrival.shown) {
+        (Stage::SecondFactorDue, _) | (Stage::SignedIn, Shown::SingleSignOn(_)) => None,
+        (Stage::SignedIn, Shown::Password(_) | Shown::Passkey(_)) => {
+            Some(known_browsers::remember(&mut tx, user_id, Browser::known(request).as_ref()).await?)
+        }
     };
     tx.commit().await?;
     let mut response = match stage {
@@ -186,7 +201,11 @@ pub(super) async fn admit(
             page::go_to(&format!("/sign-in/second-factor?next={next}"))
         }
     };
-    Browser::of(request).sign_in(&mut response, &session);
+    let browser = Browser::of(request);
+    browser.sign_in(&mut response, &session);
+    if let Some(known) = known {
+        browser.remember(&mut response, &known);
+    }
     Ok(Some(response))
 }
 

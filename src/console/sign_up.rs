@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::{
     Console,
-    attempts::origin,
+    attempts::{self, Limit},
     browser::Browser,
     fault::Fault,
     form::{self, Form},
@@ -13,9 +13,9 @@ use super::{
 use crate::{
     accounts::{
         email::Email,
-        registrations::{self, Answer, NewRegistration, RegistrationError},
+        registrations::{self, Answer, NewRegistration, RegistrationError, SignUpBrowser},
     },
-    input::Name,
+    input::{Name, unlinkable},
     mail::Mail,
     outbox,
     passwords::NewPassword,
@@ -68,7 +68,7 @@ pub async fn submit(
     if !console.may_register {
         return Err(Fault::Forbidden);
     }
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    let origin = attempts::take(&request, &console).await?;
     let browser = Browser::of(&request);
     let organisation = form.parse("organisation", Name::parse);
     let name = form.parse("name", Name::parse);
@@ -90,28 +90,40 @@ pub async fn submit(
         password_hash: console.passwords.hash(password).await?,
     };
     let now = crate::clock::now();
+    let signs_up_in = SignUpBrowser {
+        secret: browser.visitor(),
+        network: origin.network.as_deref(),
+    };
     let mut tx = console.pool.begin().await?;
-    let answer = registrations::begin(&mut tx, &console.keyring, &new, browser.visitor(), now).await?;
-    if let Some(mail) = mail(&console.portal_url, &new, &answer) {
-        outbox::post(&mut tx, &console.keyring, None, &mail, now).await?;
+    let answer = registrations::begin(&mut tx, &console.keyring, &new, signs_up_in, now).await?;
+    match mail(&console.portal_url, &new, &answer) {
+        Some(mail) => outbox::post(&mut tx, &console.keyring, None, &mail, now).await?,
+        None => console.attempts.count_refused(Limit::Mails),
     }
     tx.commit().await?;
     Ok(page::go_to("/sign-up/sent"))
 }
 
+/// A stranger may have typed the names, and the reader may know nothing of it: the mail says who signed up as what, and
+/// nothing in it that was typed becomes a link or another line.
 fn mail(portal: &str, new: &NewRegistration, answer: &Answer) -> Option<Mail> {
+    let typed = format!(
+        "    Organisation: {}\n    Name: {}",
+        unlinkable(&new.organisation),
+        unlinkable(&new.name)
+    );
     let (subject, text) = match answer {
         Answer::Confirm(secret) => (
             "Confirm your address",
             format!(
-                "Somebody, probably you, has signed up to Signpost with this address.\n\nOpen this link to confirm it. It works for 24 hours:\n\n{portal}/sign-up/confirm/{}\n\nIf that was not you, do nothing: nothing happens then.\n",
+                "Someone signed up to Signpost with this address, as:\n\n{typed}\n\nIf this was you, open this link to confirm it. It works for 24 hours:\n\n{portal}/sign-up/confirm/{}\n\nIf you open it in another browser than the one you signed up in, you choose your password there.\n\nIf this wasn't you, ignore this e-mail: no account is created. Nobody can use your address without this link.\n",
                 secret.expose()
             ),
         ),
         Answer::Known => (
             "You have an account already",
             format!(
-                "Somebody, probably you, has tried to sign up to Signpost with this address. It has an account already.\n\nSign in: {portal}/sign-in\nIf you have forgotten the password: {portal}/password/forgotten\n\nIf that was not you, do nothing.\n"
+                "Someone tried to sign up to Signpost with this address, as:\n\n{typed}\n\nThe address has an account already, so nothing was changed.\n\nSign in: {portal}/sign-in\nForgotten your password? {portal}/password/forgotten\n\nIf this wasn't you, ignore this e-mail.\n"
             ),
         ),
         Answer::Silent => return None,

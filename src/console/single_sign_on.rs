@@ -4,8 +4,7 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Console,
-    attempts::origin,
+    Console, attempts,
     browser::Browser,
     fault::Fault,
     form::{self, Form, next},
@@ -63,7 +62,7 @@ pub async fn submit(
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
     let (browser, now) = (Browser::of(&request), crate::clock::now());
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    attempts::take(&request, &console).await?;
     let refuse = |form| {
         let frame = Frame::visitor(&browser);
         Ok(page::refuse(&AddressPage { frame, form }))

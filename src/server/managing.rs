@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use anyhow::{Context, Result};
+use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use super::{Addresses, Installation, Purpose, ca_file, names, outside::Outside, serving::Serving};
@@ -96,12 +97,18 @@ pub fn api(
 }
 
 /// Pages look at domains as the API does, with the same places.
-pub fn console(settings: &Settings, installation: &Installation, api: &Api, purpose: Purpose) -> Console {
-    Console {
+pub fn console(
+    settings: &Settings,
+    installation: &Installation,
+    api: &Api,
+    purpose: Purpose,
+    registry: &Registry,
+) -> Result<Console> {
+    Ok(Console {
         pool: installation.postgres.pool().clone(),
         keyring: installation.keyring.clone(),
         passwords: Passwords::default(),
-        attempts: Attempts::default(),
+        attempts: Attempts::register(registry)?,
         checker: api.checker.clone(),
         check_wanted: api.check_wanted.clone(),
         probes: api.probes.clone(),
@@ -114,7 +121,7 @@ pub fn console(settings: &Settings, installation: &Installation, api: &Api, purp
         shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
         trusted_proxies: settings.trusted_proxies.clone(),
         standings: Standings::default(),
-    }
+    })
 }
 
 /// `None`: there is no mail server, and mails stay in the outbox.

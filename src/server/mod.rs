@@ -140,7 +140,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let gate = gate(settings, max_connections);
     let api = managing::api(settings, &installation, &addresses, &serving, wanted.clone())?;
     let api = web::Data::new(api);
-    let console = web::Data::new(managing::console(settings, &installation, &api, purpose));
+    let console = web::Data::new(managing::console(settings, &installation, &api, purpose, &registry)?);
     let messengers = managing::messengers(settings, &installation, &addresses, &serving)?;
     let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
     let looks = Looks {

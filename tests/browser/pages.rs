@@ -193,11 +193,17 @@ async fn forms_that_come_back_and_links_of_mails_are_fit_for_everybody(pool: PgP
     portal.press("Sign up").await;
     portal.arrives("/sign-up/sent").await;
     let confirm = portal.mailed(EMAIL).await;
-    // As in another browser, where the link asks first.
+    // As in another browser, where the password is chosen.
     portal.browser.client.delete_all_cookies().await.unwrap();
     portal.look("confirm", &confirm).await;
+    portal.fill("password", "short").await;
     portal.press("Confirm").await;
-    portal.arrives("/sign-in?done=confirmed&next=%2Fwelcome").await;
+    portal.sees(".error").await;
+    portal.look_here("confirm-refused").await;
+    portal.fill("password", "a scarf for every swan").await;
+    portal.press("Confirm").await;
+    portal.arrives("/welcome").await;
+    portal.sign_out().await;
 
     portal.fill("email", EMAIL).await;
     portal.fill("password", "not the password").await;

@@ -2,7 +2,11 @@
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::{chromium::Scripts, portal::Portal, visitor::Visitor};
+use crate::{
+    chromium::Scripts,
+    portal::{EMAIL, Portal},
+    visitor::Visitor,
+};
 
 const PAGE: &str = "/settings/security/passkeys";
 
@@ -65,6 +69,47 @@ async fn a_passkey_is_added_signs_in_without_the_password_and_is_removed(pool: P
     portal.press("Sign in with a passkey").await;
     portal.shows("This passkey was not accepted.").await;
     portal.stop().await;
+}
+
+#[sqlx::test]
+async fn after_a_reset_in_the_owners_browser_the_strangers_passkey_and_session_are_worth_nothing(pool: PgPool) {
+    let stranger = Portal::start(pool, Scripts::Run).await;
+    add_authenticator(&stranger).await;
+    stranger.sign_up().await;
+    stranger.open(PAGE).await;
+    stranger.fill("name", "Red key").await;
+    stranger.press("Add a passkey").await;
+    stranger.arrives("/settings/security/passkeys?done=added").await;
+
+    let owner = Visitor::at(&stranger.base, Scripts::Run).await;
+    owner.open("/password/forgotten").await;
+    owner.fill("email", EMAIL).await;
+    owner.press("Send the link").await;
+    owner.arrives("/password/sent").await;
+    owner.look("password-new-factors", &stranger.mailed(EMAIL).await).await;
+    owner.shows("Red key").await;
+    owner.fill("password", "a scarf for every swan").await;
+    owner.press("Set the password").await;
+    owner.arrives("/sign-in?done=password").await;
+
+    stranger.open("/welcome").await;
+    stranger.arrives("/sign-in?next=%2Fwelcome").await;
+    stranger.press("Sign in with a passkey").await;
+    stranger.shows("This passkey was not accepted.").await;
+    // Guesses of the stranger do not keep the owner out.
+    for _ in 0..6 {
+        stranger.open("/sign-in").await;
+        stranger.fill("email", EMAIL).await;
+        stranger.fill("password", "not the password").await;
+        stranger.press("Sign in").await;
+        stranger.shows("don't belong together").await;
+    }
+    owner.fill("email", EMAIL).await;
+    owner.fill("password", "a scarf for every swan").await;
+    owner.press("Sign in").await;
+    owner.arrives("/").await;
+    owner.browser.close().await;
+    stranger.stop().await;
 }
 
 #[sqlx::test]

@@ -20,7 +20,7 @@ const PAGE: &str = "/settings/security/passkeys";
 const HOST: &str = "portal.signpost.test";
 
 /// A device with one passkey (`WebAuthn` level 3, ES256, no attestation).
-struct Device {
+pub struct Device {
     key: EcdsaKeyPair,
     id: Vec<u8>,
     user: String,
@@ -38,7 +38,7 @@ fn sha(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Device {
-    fn new(app: &TestApp) -> Self {
+    pub fn new(app: &TestApp) -> Self {
         Self {
             key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
             id: uuid::Uuid::now_v7().as_bytes().repeat(2),
@@ -61,7 +61,7 @@ impl Device {
     }
 
     /// What `navigator.credentials.create` gives.
-    fn create(&mut self, options: &Value) -> String {
+    pub fn create(&mut self, options: &Value) -> String {
         let options = options.get("publicKey").unwrap_or(options);
         options["user"]["id"].as_str().unwrap().clone_into(&mut self.user);
         let point = self.key.public_key().as_ref().to_vec();
@@ -113,7 +113,7 @@ impl Device {
 }
 
 /// The options for a browser on `page`, and the token of its forms.
-async fn challenge(person: &Person, page: &str, action: &str) -> (Value, String) {
+pub async fn challenge(person: &Person, page: &str, action: &str) -> (Value, String) {
     let csrf = csrf_in(&person.get(page).await.text);
     let asked = person
         .post_raw(&format!("{action}/challenge"), &[("csrf", &csrf), ("name", "Laptop")])
@@ -123,7 +123,7 @@ async fn challenge(person: &Person, page: &str, action: &str) -> (Value, String)
     (asked.json(), csrf)
 }
 
-async fn add(person: &Person, name: &str, credential: &str, csrf: &str) -> Answer {
+pub async fn add(person: &Person, name: &str, credential: &str, csrf: &str) -> Answer {
     let fields = [
         ("csrf", csrf),
         ("do", "add"),
@@ -134,7 +134,7 @@ async fn add(person: &Person, name: &str, credential: &str, csrf: &str) -> Answe
 }
 
 /// Somebody with a passkey.
-async fn with_passkey(app: &TestApp, person: &Person) -> Device {
+pub async fn with_passkey(app: &TestApp, person: &Person) -> Device {
     let mut device = Device::new(app);
     let (options, csrf) = challenge(person, PAGE, PAGE).await;
     let added = add(person, "Laptop", &device.create(&options), &csrf).await;
@@ -142,7 +142,7 @@ async fn with_passkey(app: &TestApp, person: &Person) -> Device {
     device
 }
 
-async fn sign_in(person: &Person, device: &mut Device) -> Answer {
+pub async fn sign_in(person: &Person, device: &mut Device) -> Answer {
     let (options, csrf) = challenge(person, "/sign-in", "/sign-in/passkey").await;
     send(person, &device.get(&options), &csrf).await
 }
@@ -153,7 +153,7 @@ async fn send(person: &Person, credential: &str, csrf: &str) -> Answer {
 }
 
 #[track_caller]
-fn refused(answer: &Answer) {
+pub fn refused(answer: &Answer) {
     assert_eq!(answer.status, 422, "{}", answer.text);
     assert!(answer.text.contains("This passkey was not accepted"), "{}", answer.text);
 }

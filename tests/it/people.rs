@@ -16,6 +16,8 @@ pub struct Person {
     base: String,
     client: reqwest::Client,
     cookies: Mutex<BTreeMap<String, String>>,
+    /// The address that a trusted proxy names.
+    address: Option<String>,
 }
 
 impl Person {
@@ -27,6 +29,15 @@ impl Person {
             base: format!("http://portal.signpost.test:{}", http.port()),
             client: client.build().unwrap(),
             cookies: Mutex::default(),
+            address: None,
+        }
+    }
+
+    /// Comes from this address, if the server trusts proxies on loopback.
+    pub fn behind(self, address: &str) -> Self {
+        Self {
+            address: Some(address.to_owned()),
+            ..self
         }
     }
 
@@ -47,6 +58,10 @@ impl Person {
         let request = match cookies.is_empty() {
             true => request,
             false => request.header("cookie", cookies.join("; ")),
+        };
+        let request = match &self.address {
+            Some(address) => request.header("x-forwarded-for", address),
+            None => request,
         };
         let answer = Answer::of(request.send().await.unwrap()).await;
         let mut jar = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +134,7 @@ pub fn csrf_in(page: &str) -> String {
 
 /// The wait after failures is short at first: however slow this machine is, it is not over yet.
 pub async fn hold_failures(pool: &sqlx::PgPool) {
-    sqlx::query("update sign_in_failures set last_at = now() + interval '1 minute'")
+    sqlx::query("update failed_attempts set last_at = now() + interval '1 minute'")
         .execute(pool)
         .await
         .unwrap();

@@ -29,16 +29,16 @@ pub async fn turn_on(person: &Person) -> (Phone, Vec<String>) {
 }
 
 /// Forgets which half minute was used last.
-async fn wait_for_the_next(pool: &PgPool) {
+pub async fn wait_for_the_next(pool: &PgPool) {
     for statement in [
         "update second_factors set last_step = -1",
-        "delete from sign_in_failures",
+        "delete from failed_attempts",
     ] {
         sqlx::query(statement).execute(pool).await.unwrap();
     }
 }
 
-async fn show_code(person: &Person, code: &str) -> Answer {
+pub async fn show_code(person: &Person, code: &str) -> Answer {
     let page = "/sign-in/second-factor";
     person
         .submit_to(page, page, &[("code", code), ("next", "/welcome")])
@@ -168,7 +168,7 @@ async fn whoever_guesses_codes_waits_and_the_right_one_waits_too(pool: PgPool) {
     let again = app.person();
     again.sign_in(EMAIL, PASSWORD).await;
     assert!(show_code(&again, &wrong).await.text.contains("too often"));
-    sqlx::query("update sign_in_failures set last_at = last_at - interval '2 hours'")
+    sqlx::query("update failed_attempts set last_at = last_at - interval '2 hours'")
         .execute(&pool)
         .await
         .unwrap();
@@ -250,6 +250,7 @@ async fn turning_it_off_needs_a_code_and_a_password_set_by_mail_does_not_turn_it
         [
             "member.second_factor_turned_on",
             "member.sessions_ended",
+            "member.password_reset",
             "member.recovery_code_used",
             "member.second_factor_turned_off"
         ]

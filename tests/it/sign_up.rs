@@ -3,7 +3,7 @@ use sqlx::PgPool;
 
 use super::{
     app::TestApp,
-    people::{PASSWORD, csrf_in, leads_to, link},
+    people::{PASSWORD, leads_to, link},
 };
 
 const EMAIL: &str = "ada@msp.example";
@@ -25,7 +25,10 @@ async fn somebody_signs_up_confirms_by_the_mail_and_is_in(pool: PgPool) {
     assert_eq!(page.status, 200);
     assert!(page.text.contains("Acme IT"), "{}", page.text);
     let visitor = person.cookies();
-    assert_eq!(visitor.keys().collect::<Vec<_>>(), ["signpost-session"]);
+    assert_eq!(
+        visitor.keys().collect::<Vec<_>>(),
+        ["signpost-known", "signpost-session"]
+    );
     app.stop().await;
 }
 
@@ -48,13 +51,123 @@ async fn nothing_exists_before_the_address_is_confirmed_and_a_link_works_once(po
     assert_eq!(asked.status, 200);
     let organisations: i64 = sqlx::query_scalar(count).fetch_one(&pool).await.unwrap();
     assert_eq!(organisations, 0);
-    let confirmed = other.post_raw(&path, &[("csrf", &csrf_in(&asked.text))]).await;
-    assert_eq!(leads_to(&confirmed), "/sign-in?done=confirmed&next=%2Fwelcome");
     assert!(!other.cookies().contains_key("signpost-session"));
-    let again = person.get(&path).await;
-    assert_eq!(again.status, 404);
-    assert!(again.text.contains("This link is over"));
+    // In the browser that signed up, opening it is enough.
+    assert_eq!(leads_to(&person.get(&path).await), "/welcome");
+    for visitor in [&person, &other] {
+        let again = visitor.get(&path).await;
+        assert_eq!(again.status, 404);
+        assert!(again.text.contains("This link has expired"));
+    }
     assert_eq!(leads_to(&person.sign_in(EMAIL, PASSWORD).await), "/");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn a_strangers_password_does_not_count_when_the_owner_confirms_in_another_browser(pool: PgPool) {
+    let app = TestApp::start(pool.clone()).await;
+    let (stranger, owner) = (app.person(), app.person());
+    stranger
+        .submit("/sign-up", &fields("Evil https://evil.example", EMAIL, PASSWORD))
+        .await;
+    let mail = app.mails(EMAIL).await.remove(0);
+    assert!(
+        mail.text.contains("Organisation: Evil https: //evil. example")
+            && mail.text.contains("Name: Ada Lovelace")
+            && mail.text.contains("If this wasn't you"),
+        "{}",
+        mail.text
+    );
+    assert_eq!(mail.text.matches("://").count(), 1, "{}", mail.text);
+    let path = link(&mail);
+    let page = owner.get(&path).await;
+    assert!(page.text.contains(EMAIL) && page.text.contains("Evil") && page.text.contains("name=\"password\""));
+    // Nothing is made without a password of the owner's choice.
+    for refused in [&[][..], &[("password", "")], &[("password", "short")]] {
+        let answer = owner.submit(&path, refused).await;
+        assert!(
+            answer.status == 422 && answer.text.contains("Password"),
+            "{}",
+            answer.text
+        );
+    }
+    let organisations: i64 = sqlx::query_scalar("select count(*) from organisations")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(organisations, 0);
+    let own = "a scarf for every swan";
+    let chosen = [("organisation", "Acme IT"), ("name", "Ada"), ("password", own)];
+    assert_eq!(leads_to(&owner.submit(&path, &chosen).await), "/welcome");
+    assert!(owner.get("/").await.text.contains("Acme IT"));
+
+    assert_eq!(stranger.get(&path).await.status, 404, "the link is used up");
+    assert_eq!(stranger.sign_in(EMAIL, PASSWORD).await.status, 422);
+    assert_eq!(leads_to(&app.person().sign_in(EMAIL, own).await), "/");
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn what_was_typed_at_the_sign_up_stays_unless_it_is_changed(pool: PgPool) {
+    let app = TestApp::start(pool).await;
+    app.person()
+        .submit("/sign-up", &fields("Acme IT", EMAIL, PASSWORD))
+        .await;
+    let path = link(&app.mails(EMAIL).await[0]);
+    let phone = app.person();
+    let own = "a scarf for every swan";
+    assert_eq!(leads_to(&phone.submit(&path, &[("password", own)]).await), "/welcome");
+    assert!(phone.get("/").await.text.contains("Acme IT"));
+    assert!(phone.get("/settings/security").await.text.contains("Ada Lovelace"));
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn one_stranger_sends_few_mails_to_one_mailbox_and_one_domain(pool: PgPool) {
+    // Strangers of several networks, as a proxy names them.
+    let app = TestApp::start_with(pool.clone(), &[("SIGNPOST_TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let sign_up = async |network: u8, email: &str| {
+        let person = app.person().behind(&format!("203.0.{network}.7"));
+        let sent = person.submit("/sign-up", &fields("Spam", email, PASSWORD)).await;
+        assert_eq!(leads_to(&sent), "/sign-up/sent", "the answer is the same for all");
+    };
+    let mails = async || -> i64 {
+        sqlx::query_scalar("select count(*) from outbox")
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    };
+    // Tags of one address, from a network each.
+    for number in 0..9 {
+        sign_up(number, &format!("victim+{number}@one.example")).await;
+    }
+    assert_eq!(mails().await, 5);
+    // The victim has links that work, and what the stranger typed can be changed.
+    let first = app.mails("victim+0@one.example").await;
+    let chosen = [("organisation", "Mine"), ("password", "a scarf for every swan")];
+    assert_eq!(
+        leads_to(&app.person().submit(&link(&first[0]), &chosen).await),
+        "/welcome"
+    );
+
+    // Addresses of one domain, from one network.
+    for number in 0..25 {
+        sign_up(20, &format!("person-{number}@two.example")).await;
+    }
+    assert_eq!(mails().await, 5 + 20);
+    // Neither another domain nor another network has to suffer for it.
+    sign_up(20, "grace@three.example").await;
+    sign_up(21, "grace@two.example").await;
+    assert_eq!(mails().await, 5 + 20 + 2);
+    // A confirmed sign-up no longer counts.
+    let path = link(&app.mails("person-3@two.example").await[0]);
+    let confirmed = app
+        .person()
+        .submit(&path, &[("password", "a scarf for every swan")])
+        .await;
+    assert_eq!(leads_to(&confirmed), "/welcome");
+    sign_up(20, "late@two.example").await;
+    assert_eq!(app.mails("late@two.example").await.len(), 1);
     app.stop().await;
 }
 
@@ -67,7 +180,7 @@ async fn whoever_signs_up_twice_is_told_by_mail_only(pool: PgPool) {
     assert_eq!(leads_to(&sent), "/sign-up/sent");
     let mails = app.mails(EMAIL).await;
     assert_eq!(mails.len(), 2);
-    assert!(mails[0].text.contains("It has an account already") && !mails[0].text.contains("/confirm/"));
+    assert!(mails[0].text.contains("The address has an account already") && !mails[0].text.contains("/confirm/"));
     for _ in 0..9 {
         stranger.submit("/sign-up", &fields("Evil", EMAIL, PASSWORD)).await;
     }

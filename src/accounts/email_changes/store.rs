@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::Member;
+use crate::accounts::{Member, Operator};
 
 pub struct NewEmailChange {
     pub email_change_id: Uuid,
@@ -64,6 +64,14 @@ pub async fn find(
 
 pub async fn delete_all(db: &mut PgConnection, member: &Member) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from email_changes where user_id = $1", member.user_id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Deletes all of a person who resets the password.
+pub async fn delete_all_of_person(db: &mut PgConnection, _: Operator, user_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from email_changes where user_id = $1", user_id)
         .execute(db)
         .await?;
     Ok(())

@@ -34,6 +34,13 @@ pub struct Made {
     pub dynamic_state: Vec<u8>,
 }
 
+/// The passkey that a sign-in used, and its owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    pub user_id: Uuid,
+    pub passkey_id: Uuid,
+}
+
 /// A passkey that somebody shows, and what it answers.
 pub struct Shown {
     answer: DiscoverableAuthentication16,
@@ -148,7 +155,7 @@ pub async fn accept(
     site: &Site,
     shown: &Shown,
     now: DateTime<Utc>,
-) -> Result<Uuid, PasskeyError> {
+) -> Result<Accepted, PasskeyError> {
     let (operator, id) = (Operator::signing_in(), shown.answer.raw_id());
     let handle = shown.answer.response().user_handle();
     let user_id = Uuid::from_slice(handle.as_ref()).map_err(refused)?;
@@ -172,7 +179,10 @@ pub async fn accept(
         .map_err(refused)?;
     let dynamic_state = credential.dynamic_state().encode().map_err(refused)?;
     store::update_used(db, operator, found.passkey_id, &dynamic_state, now).await?;
-    Ok(user_id)
+    Ok(Accepted {
+        user_id,
+        passkey_id: found.passkey_id,
+    })
 }
 
 /// What a passkey knows its owner by: no secret, and nothing about the person.

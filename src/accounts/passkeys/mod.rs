@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use ceremony::{Made, Shown, accept, answer_to_make, answer_to_sign_in, ask_to_make, ask_to_sign_in};
+pub use ceremony::{Accepted, Made, Shown, accept, answer_to_make, answer_to_sign_in, ask_to_make, ask_to_sign_in};
 pub use site::Site;
 
 use super::Member;

@@ -53,6 +53,41 @@ pub async fn list(db: &mut PgConnection, member: &Member) -> Result<Vec<Passkey>
     .await
 }
 
+/// Lists the passkeys of a person who has opened a link by mail.
+pub async fn list_of_person(db: &mut PgConnection, _: Operator, user_id: Uuid) -> Result<Vec<Passkey>, sqlx::Error> {
+    sqlx::query_as!(
+        Passkey,
+        "select passkey_id, name, created_at, used_at from passkeys where user_id = $1 order by passkey_id",
+        user_id
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Deletes a person's passkeys but these. Returns how many.
+pub async fn delete_others(
+    db: &mut PgConnection,
+    _: Operator,
+    user_id: Uuid,
+    kept: &[Uuid],
+) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from passkeys where user_id = $1 and passkey_id <> all($2)",
+        user_id,
+        kept
+    );
+    Ok(deleted.execute(db).await?.rows_affected())
+}
+
+pub async fn exists(db: &mut PgConnection, _: Operator, passkey_id: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from passkeys where passkey_id = $1) as "exists!""#,
+        passkey_id
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Ids and transports.
 pub async fn list_credentials(db: &mut PgConnection, member: &Member) -> Result<Vec<(Vec<u8>, i16)>, sqlx::Error> {
     let rows = sqlx::query!(

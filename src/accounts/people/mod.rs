@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Member, Operator, Scope, email::Email, organisations::OrganisationError, password_links, sessions};
+use super::{
+    Member, Operator, Scope, email::Email, known_browsers, organisations::OrganisationError, password_links,
+    secret_text::SecretText, sessions,
+};
 use crate::{
     audit,
     sealed::{Keyring, SealError},
@@ -96,12 +99,19 @@ pub async fn rename(db: &mut PgConnection, keyring: &Keyring, member: &Member, n
     audit::record(db, &member.own_scope(), event).await
 }
 
-/// Changes the password of whoever is signed in: every other browser is signed out, and links that were sent are over.
-pub async fn change_password(db: &mut PgConnection, member: &Member, password_hash: &str) -> Result<(), sqlx::Error> {
+/// Changes the password of a signed-in person, in the known browser that holds `browser`. Every other browser is signed
+/// out and forgotten, and links that were sent no longer work.
+pub async fn change_password(
+    db: &mut PgConnection,
+    member: &Member,
+    password_hash: &str,
+    browser: Option<&SecretText>,
+) -> Result<(), sqlx::Error> {
     let operator = Operator::signing_in();
     store::update_password(db, operator, member.user_id, password_hash).await?;
     password_links::store::delete_all(db, member.user_id).await?;
     sessions::store::delete_all(db, operator, member.user_id, Some(member.session_id)).await?;
+    known_browsers::forget(db, member.user_id, browser).await?;
     let event = audit::Event::of_member(member, "member.password_changed");
     audit::record(db, &member.own_scope(), event).await
 }

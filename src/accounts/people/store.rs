@@ -66,6 +66,17 @@ pub async fn find_credentials(
     .await
 }
 
+/// The credentials of a signed-in person.
+pub async fn find_credentials_of(db: &mut PgConnection, member: &Member) -> Result<Option<Credentials>, sqlx::Error> {
+    sqlx::query_as!(
+        Credentials,
+        "select user_id, password_hash from users where user_id = $1",
+        member.user_id
+    )
+    .fetch_optional(db)
+    .await
+}
+
 pub(in crate::accounts) async fn find(
     db: &mut PgConnection,
     _: Operator,

@@ -1,5 +1,9 @@
 //! Signing up: nothing exists for anybody before the address is confirmed. Whoever signs up with an address that has an
 //! account learns of it by mail, and nobody else does.
+//!
+//! Anybody can sign up with anybody's address. So the password that was typed counts only if the link is opened in the
+//! same browser; elsewhere, the person who opens the link chooses it. Mails to one mailbox, one mail domain and from
+//! one network are bounded; the page says the same whether a mail was sent or not.
 pub mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,8 +22,17 @@ use crate::sealed::Keyring;
 
 /// To find the mail and open it.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
-/// Of one address, in a day: more mails than that nobody asks for in earnest.
-const MAX_OF_ONE_ADDRESS: i64 = 5;
+/// Unconfirmed sign-ups of one mailbox in [`LIFETIME`], tags of its address included. When it gets no more mails, it holds
+/// so many links that work, and each link lets its reader change what was typed.
+const MAX_OF_ONE_MAILBOX: i64 = 5;
+/// Unconfirmed sign-ups from one network for addresses of one mail domain in [`LIFETIME`].
+const MAX_OF_ONE_DOMAIN_FROM_ONE_NETWORK: i64 = 20;
+/// Unconfirmed sign-ups from one network in [`LIFETIME`].
+const MAX_FROM_ONE_NETWORK: i64 = 200;
+/// Unconfirmed sign-ups for addresses of one mail domain, from all networks, in [`DOMAIN_PERIOD`]: short, as strangers
+/// can use it up for everybody at a large mail provider.
+const MAX_OF_ONE_DOMAIN: i64 = 100;
+const DOMAIN_PERIOD: TimeDelta = TimeDelta::hours(1);
 
 /// What somebody signs up with. Has no `Debug`.
 pub struct NewRegistration {
@@ -27,6 +40,12 @@ pub struct NewRegistration {
     pub name: String,
     pub email: Email,
     pub password_hash: String,
+}
+
+/// The browser that signs up.
+pub struct SignUpBrowser<'a> {
+    pub secret: &'a SecretText,
+    pub network: Option<&'a str>,
 }
 
 /// What is sealed of it.
@@ -64,19 +83,23 @@ pub enum RegistrationError {
     Database(#[from] sqlx::Error),
 }
 
-/// Takes a registration in. `browser` is the secret of the browser that signed up.
+/// Takes a registration in.
 pub async fn begin(
     db: &mut PgConnection,
     keyring: &Keyring,
     new: &NewRegistration,
-    browser: &SecretText,
+    browser: SignUpBrowser<'_>,
     now: DateTime<Utc>,
 ) -> Result<Answer, RegistrationError> {
-    let digest = new.email.digest(db, keyring).await?;
-    let is_known = people::store::find_credentials(db, Operator::signing_in(), &digest).await?;
-    // Of many that sign up at once each is counted.
-    store::lock(db, &digest).await?;
-    if store::count(db, &digest, now - TimeDelta::days(1)).await? >= MAX_OF_ONE_ADDRESS {
+    let digests = new.email.digests(db, keyring).await?;
+    let is_known = people::store::find_credentials(db, Operator::signing_in(), &digests.address).await?;
+    // Concurrent sign-ups are counted one after the other.
+    store::lock(db, &digests.domain, browser.network).await?;
+    let since = store::Since {
+        domain: now - DOMAIN_PERIOD,
+        others: now - LIFETIME,
+    };
+    if is_over_quota(&store::count(db, &digests, browser.network, &since).await?) {
         return Ok(Answer::Silent);
     }
     let kept = Kept {
@@ -91,30 +114,69 @@ pub async fn begin(
     let registration = store::Registration {
         registration_id,
         token_digest: secret.digest(),
-        browser_digest: browser.digest(),
-        email_digest: digest,
+        browser_digest: browser.secret.digest(),
+        email_digest: digests.address,
         sealed: keyring.seal(&context(registration_id), &sealed),
         created_at: now,
         expires_at: now + LIFETIME,
     };
     // Of a known address as well: it is counted like the others, and its secret is told to nobody.
-    store::insert(db, &registration).await?;
+    let counted_by = store::CountedBy {
+        mailbox_digest: &digests.mailbox,
+        domain_digest: &digests.domain,
+        network: browser.network,
+    };
+    store::insert(db, &registration, &counted_by).await?;
     Ok(match is_known {
         Some(_) => Answer::Known,
         None => Answer::Confirm(secret),
     })
 }
 
-/// Whether `secret` is that of a registration, and `browser` the one that made it.
-pub async fn is_from(
+fn is_over_quota(counts: &store::Counts) -> bool {
+    counts.of_mailbox >= MAX_OF_ONE_MAILBOX
+        || counts.of_domain_from_network >= MAX_OF_ONE_DOMAIN_FROM_ONE_NETWORK
+        || counts.from_network >= MAX_FROM_ONE_NETWORK
+        || counts.of_domain >= MAX_OF_ONE_DOMAIN
+}
+
+/// A registration whose link was opened. Has no `Debug`.
+pub struct Opened {
+    pub organisation: String,
+    pub name: String,
+    pub email: Email,
+    /// Whether it was opened in the browser that signed up.
+    pub is_same_browser: bool,
+}
+
+/// What the link that holds `secret` confirms. `browser` is the secret of the browser that opens it.
+pub async fn open(
     db: &mut PgConnection,
-    secret: &SecretText,
-    browser: Option<&SecretText>,
+    keyring: &Keyring,
+    (secret, browser): (&SecretText, &SecretText),
     now: DateTime<Utc>,
-) -> Result<bool, RegistrationError> {
+) -> Result<Opened, RegistrationError> {
     let found = store::find(db, &secret.digest(), now).await?;
     let found = found.ok_or(RegistrationError::NotFound)?;
-    Ok(browser.is_some_and(|browser| browser.digest() == found.browser_digest))
+    let kept = unseal(keyring, &found)?;
+    Ok(Opened {
+        organisation: kept.organisation,
+        name: kept.name,
+        email: Email::opened(kept.email.into_bytes()).ok_or(RegistrationError::NotFound)?,
+        is_same_browser: browser.digest() == found.browser_digest,
+    })
+}
+
+/// How a registration is confirmed. Has no `Debug`.
+pub enum Confirmation<'a> {
+    /// In the browser with this secret, which must be the one that signed up: all that was typed there counts.
+    SameBrowser(&'a SecretText),
+    /// In another browser: what is chosen there counts, the password above all.
+    Elsewhere {
+        organisation: &'a str,
+        name: &'a str,
+        password_hash: &'a str,
+    },
 }
 
 /// Makes the organisation and its owner.
@@ -122,23 +184,31 @@ pub async fn confirm(
     db: &mut PgConnection,
     keyring: &Keyring,
     secret: &SecretText,
+    confirmation: Confirmation<'_>,
     now: DateTime<Utc>,
 ) -> Result<Confirmed, RegistrationError> {
     let taken = store::take(db, &secret.digest(), now).await?;
     let registration = taken.ok_or(RegistrationError::NotFound)?;
-    let opened = keyring.open(&context(registration.registration_id), &registration.sealed);
-    let kept: Kept = opened
-        .ok()
-        .and_then(|kept| serde_json::from_slice(&kept).ok())
-        .ok_or(RegistrationError::NotFound)?;
+    let kept = unseal(keyring, &registration)?;
+    let (organisation, name, password_hash) = match confirmation {
+        Confirmation::SameBrowser(browser) if browser.digest() != registration.browser_digest => {
+            return Err(RegistrationError::NotFound);
+        }
+        Confirmation::SameBrowser(_) => (&*kept.organisation, &*kept.name, &*kept.password_hash),
+        Confirmation::Elsewhere {
+            organisation,
+            name,
+            password_hash,
+        } => (organisation, name, password_hash),
+    };
     let founded = organisations::found(
         db,
         keyring,
         organisations::Founding {
-            organisation: &kept.organisation,
-            name: Some(&kept.name),
+            organisation,
+            name: Some(name),
             email: &Email::opened(kept.email.into_bytes()).ok_or(RegistrationError::NotFound)?,
-            password_hash: Some(&kept.password_hash),
+            password_hash: Some(password_hash),
             is_trusted: false,
         },
         Operator::signing_in(),
@@ -153,6 +223,14 @@ pub async fn confirm(
         user_id,
         organisation_id,
     })
+}
+
+fn unseal(keyring: &Keyring, registration: &store::Registration) -> Result<Kept, RegistrationError> {
+    let opened = keyring.open(&context(registration.registration_id), &registration.sealed);
+    opened
+        .ok()
+        .and_then(|kept| serde_json::from_slice(&kept).ok())
+        .ok_or(RegistrationError::NotFound)
 }
 
 /// What a sealed registration is bound to.

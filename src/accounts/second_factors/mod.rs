@@ -1,11 +1,14 @@
 //! The second factor: after the password, a code that a program on the person's phone shows, or one of ten recovery
-//! codes. Each is taken once. Whoever guesses waits longer each time, as with passwords.
+//! codes. Each is taken once. Failed attempts are counted as those of passwords are.
+//!
+//! A link by mail sets a password and does not turn the factor off. A person who can't use the factor, because it is lost or
+//! because a stranger enrolled it, can have it removed by that link after [`REMOVAL_DELAY`]; using the factor meanwhile
+//! cancels the removal.
 mod code;
 pub mod store;
 pub mod totp;
 
-use aws_lc_rs::digest;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -15,10 +18,13 @@ use totp::TotpSecret;
 use super::{
     Member, Operator,
     email::Email,
+    failed_attempts::{self, Source, Subject},
+    known_browsers,
     organisations::OrganisationError,
     people,
-    sessions::{self, Stage},
-    sign_in::{self, SignInError},
+    secret_text::SecretText,
+    sessions::{self, Origin, Stage},
+    sign_in::SignInError,
 };
 use crate::{
     audit,
@@ -26,6 +32,8 @@ use crate::{
 };
 
 const RECOVERY_CODES: usize = 10;
+/// From a password reset to the removal of a factor: long enough for its owner to notice the mails.
+pub const REMOVAL_DELAY: TimeDelta = TimeDelta::days(3);
 
 /// How far somebody is with it.
 pub enum State {
@@ -35,6 +43,7 @@ pub enum State {
     On {
         since: DateTime<Utc>,
         recovery_codes: i64,
+        removal_at: Option<DateTime<Utc>>,
     },
 }
 
@@ -61,6 +70,9 @@ pub enum SecondFactorError {
 
 /// How far somebody has come whose password was right. Every door asks this before it opens a session.
 pub async fn stage(db: &mut PgConnection, operator: Operator, user_id: Uuid) -> Result<Stage, sqlx::Error> {
+    if store::delete_due(db, operator, user_id).await? {
+        record_for_person(db, operator, user_id, "member.second_factor_removed").await?;
+    }
     match store::is_on(db, operator, user_id).await? {
         true => Ok(Stage::SecondFactorDue),
         false => Ok(Stage::SignedIn),
@@ -76,6 +88,7 @@ pub async fn state(db: &mut PgConnection, keyring: &Keyring, member: &Member) ->
         Some(since) => Ok(State::On {
             since,
             recovery_codes: store::count_recovery_codes(db, member).await?,
+            removal_at: found.removal_at,
         }),
     }
 }
@@ -95,9 +108,32 @@ pub async fn begin(
     }
 }
 
+/// Source of the code that is tried after the password.
+pub async fn source_at_sign_in(
+    db: &mut PgConnection,
+    member: &Member,
+    browser: Option<&SecretText>,
+    origin: &Origin,
+) -> Result<Source, sqlx::Error> {
+    if let Some(id) = member.identity_provider_id {
+        return Ok(Source::Provider(id));
+    }
+    let known = known_browsers::find_of_person(db, member.user_id, browser).await?;
+    Ok(match known {
+        Some(id) => Source::KnownBrowser(id),
+        None => Source::Unknown(origin.network.clone()),
+    })
+}
+
 /// Counts an attempt before it is looked at. Belongs in no transaction: it counts when all else is undone.
-pub async fn take_attempt(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<(), SignInError> {
-    sign_in::take_attempt(db, &attempts_of(member), now).await
+pub async fn take_attempt(
+    db: &mut PgConnection,
+    member: &Member,
+    source: &Source,
+    now: DateTime<Utc>,
+) -> Result<(), SignInError> {
+    let subject = Subject::second_factor(member.user_id);
+    Ok(failed_attempts::take(db, &subject, source, now).await?)
 }
 
 /// From now on it is asked for. Returns the recovery codes, which are known this once.
@@ -122,7 +158,7 @@ pub async fn confirm(
     if !store::confirm(db, member, step, now).await? {
         return Err(SecondFactorError::IsOn);
     }
-    sign_in::store::delete(db, &attempts_of(member)).await?;
+    failed_attempts::clear(db, &Subject::second_factor(member.user_id)).await?;
     record(db, member, "member.second_factor_turned_on").await?;
     new_recovery_codes(db, member).await
 }
@@ -151,9 +187,13 @@ pub async fn take(
             .then_some(Taken::Recovery),
     };
     let taken = taken.ok_or(SecondFactorError::Wrong)?;
-    sign_in::store::delete(db, &attempts_of(member)).await?;
+    failed_attempts::clear(db, &Subject::second_factor(member.user_id)).await?;
     if taken == Taken::Recovery {
         record(db, member, "member.recovery_code_used").await?;
+    }
+    if found.removal_at.is_some() {
+        store::cancel_removal(db, member).await?;
+        record(db, member, "member.second_factor_removal_cancelled").await?;
     }
     Ok(taken)
 }
@@ -190,11 +230,38 @@ pub async fn reset(
         return Ok(false);
     }
     sessions::store::delete_all(db, operator, known.user_id, None).await?;
-    for (organisation_id, _) in people::store::list_memberships(db, operator, known.user_id).await? {
-        let event = audit::Event::of_person(known.user_id, "member.second_factor_reset");
+    known_browsers::forget(db, known.user_id, None).await?;
+    record_for_person(db, operator, known.user_id, "member.second_factor_reset").await?;
+    Ok(true)
+}
+
+/// Schedules the removal of the factor after [`REMOVAL_DELAY`], for a person who has opened a link by mail. Returns when; `None`: no
+/// factor is on.
+pub async fn schedule_removal(
+    db: &mut PgConnection,
+    operator: Operator,
+    user_id: Uuid,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    let hours = i32::try_from(REMOVAL_DELAY.num_hours()).unwrap_or(i32::MAX);
+    let removal_at = store::schedule_removal(db, operator, user_id, hours).await?;
+    if removal_at.is_some() {
+        record_for_person(db, operator, user_id, "member.second_factor_removal_scheduled").await?;
+    }
+    Ok(removal_at)
+}
+
+/// Records an event in each organisation of a person.
+async fn record_for_person(
+    db: &mut PgConnection,
+    operator: Operator,
+    user_id: Uuid,
+    action: &'static str,
+) -> Result<(), sqlx::Error> {
+    for (organisation_id, _) in people::store::list_memberships(db, operator, user_id).await? {
+        let event = audit::Event::of_person(user_id, action);
         audit::record(db, &operator.scope(organisation_id), event).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 async fn new_recovery_codes(db: &mut PgConnection, member: &Member) -> Result<Vec<RecoveryCode>, SecondFactorError> {
@@ -211,12 +278,6 @@ fn open(keyring: &Keyring, member: &Member, found: &store::Found) -> Result<Totp
 
 async fn record(db: &mut PgConnection, member: &Member, action: &'static str) -> Result<(), sqlx::Error> {
     audit::record(db, &member.own_scope(), audit::Event::of_member(member, action)).await
-}
-
-/// What attempts are counted by, among those of addresses.
-fn attempts_of(member: &Member) -> Vec<u8> {
-    let text = format!("second_factors:{}", member.user_id);
-    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
 }
 
 /// What a sealed secret is bound to.

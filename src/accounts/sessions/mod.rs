@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Member, Operator, secret_text::SecretText};
+use super::{Member, Operator, people, secret_text::SecretText};
 use crate::audit;
 
 /// Without use.
@@ -117,6 +117,13 @@ pub async fn renew(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -
     let secret = SecretText::random();
     store::set_secret(db, member, &secret.digest(), now).await?;
     Ok(secret)
+}
+
+/// Locks how the person signs in until the end of the transaction. False: the session has ended since the request
+/// began, for example by a password reset, and nothing may be changed in its name.
+pub async fn lock(db: &mut PgConnection, member: &Member) -> Result<bool, sqlx::Error> {
+    people::store::lock(db, Operator::signing_in(), &[member.user_id]).await?;
+    store::exists(db, member).await
 }
 
 /// Signs one of a person's own browsers out.

@@ -253,6 +253,36 @@ pub async fn list(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) ->
     .await
 }
 
+/// Lists the sessions in force of a person who has opened a link by mail.
+pub async fn list_of_person(
+    db: &mut PgConnection,
+    _: Operator,
+    user_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<Session>, sqlx::Error> {
+    sqlx::query_as!(
+        Session,
+        "select s.session_id, o.name as organisation, s.created_at, s.seen_at, s.browser, s.network
+           from sessions s join organisations o using (organisation_id)
+          where s.user_id = $1 and s.expires_at > $2 and s.seen_at > $3 and s.authenticated_at is not null
+          order by s.session_id desc limit 100",
+        user_id,
+        now,
+        now - IDLE,
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub async fn exists(db: &mut PgConnection, member: &Member) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from sessions where session_id = $1) as "exists!""#,
+        member.session_id
+    )
+    .fetch_one(db)
+    .await
+}
+
 pub async fn delete_over(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from sessions where expires_at <= $1 or seen_at <= $2",

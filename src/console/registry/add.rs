@@ -11,8 +11,7 @@ use super::{
 use crate::{
     accounts::{Member, Permission, Scope, clients},
     console::{
-        Console,
-        attempts::origin,
+        Console, attempts,
         fault::Fault,
         form::{self, Form},
         page::{self, Frame, Section},
@@ -180,7 +179,7 @@ async fn add(
         (Step::Recognise, _) => mdm::recognise(&mut form),
         // Nobody's devices are sent to a tenant that nobody has seen: it is shown first.
         (Step::LookUp, _) | (Step::Finish, true) => {
-            console.attempts.take(&origin(request, &console.trusted_proxies))?;
+            attempts::take_as(request, console, member.session_id.as_bytes())?;
             mdm::look_up(console, &mut form, "hostname").await
         }
         (Step::Finish, false) => {

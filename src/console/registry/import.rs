@@ -12,8 +12,7 @@ use super::words;
 use crate::{
     accounts::{Member, Permission, Scope, clients::ClientError},
     console::{
-        Console,
-        attempts::origin,
+        Console, attempts,
         fault::Fault,
         form::Form,
         page::{self, Frame, Section},
@@ -104,7 +103,7 @@ pub async fn submit(
         ("import", _) => Mode::AllOrNone,
         _ => Mode::DryRun,
     };
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    attempts::take_as(&request, &console, member.session_id.as_bytes())?;
     let report = run(&console, &scope, lines, mode).await?;
     if report.is_done && report.wrong == 0 {
         return Ok(page::go_to("/domains?sort=newest&done=imported"));

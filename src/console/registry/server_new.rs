@@ -10,8 +10,7 @@ use super::{
 use crate::{
     accounts::{Member, Permission, clients::Client},
     console::{
-        Console,
-        attempts::origin,
+        Console, attempts,
         fault::Fault,
         form::{self, Form},
         page::{self, Frame, Section, query},
@@ -71,7 +70,7 @@ pub async fn create(
         Step::ShowFields => None,
         Step::Recognise => mdm::recognise(&mut form),
         Step::LookUp => {
-            console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+            attempts::take_as(&request, &console, member.session_id.as_bytes())?;
             mdm::look_up(&console, &mut form, "domain").await
         }
         Step::Finish => {

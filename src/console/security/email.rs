@@ -2,13 +2,17 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 
-use super::{Console, Fault, Form, Frame, HOME, Member, Section, asks_password, form, is_proved, page, person};
+use super::{
+    Console, Fault, Form, Frame, HOME, Member, Person, Section, asks_password, begin_change, form, is_proved, page,
+    person,
+};
 use crate::{
     accounts::{
         email::Email,
         email_changes::{self, Answer, EmailChangeError},
         secret_text::SecretText,
     },
+    input::unlinkable,
     mail::Mail,
     outbox,
 };
@@ -69,7 +73,7 @@ pub async fn submit(
     let (Some(email), true) = (email, is_proved) else {
         return Ok(page::refuse(&page(&request, &console, &member, form).await?));
     };
-    let mut tx = console.pool.begin().await?;
+    let mut tx = begin_change(&console, &member).await?;
     let answer = match email_changes::begin(&mut tx, &console.keyring, &member, &email, now).await {
         Err(error @ (EmailChangeError::Same | EmailChangeError::TooMany)) => {
             drop(tx);
@@ -79,7 +83,7 @@ pub async fn submit(
         answer => answer?,
     };
     let before = person(&mut tx, &console, &member).await?;
-    for mail in mails(&console.portal_url, &before.email, &email, &answer) {
+    for mail in mails(&console.portal_url, (&before, &member), &email, &answer) {
         outbox::post(&mut tx, &console.keyring, None, &mail, now).await?;
     }
     tx.commit().await?;
@@ -87,19 +91,22 @@ pub async fn submit(
 }
 
 /// To the new address, and to the old one.
-fn mails(portal: &str, old: &Email, new: &Email, answer: &Answer) -> [Mail; 2] {
+fn mails(portal: &str, (before, member): (&Person, &Member), new: &Email, answer: &Answer) -> [Mail; 2] {
+    // The reader of the mail may know neither.
+    let name = unlinkable(before.name.as_deref().unwrap_or_default());
+    let organisation = unlinkable(&member.organisation_name);
     let (subject, text) = match answer {
         Answer::Confirm(secret) => (
             "Confirm your new address",
             format!(
-                "Somebody, probably you, wants to sign in to Signpost with this address from now on.\n\nOpen this link in the browser where you are signed in. It works for 24 hours:\n\n{portal}{HOME}/email/{}\n\nIf that was not you, do nothing: nothing happens then.\n",
+                "Someone wants to use this address to sign in to the Signpost account of\n\n    Name: {name}\n    Organisation: {organisation}\n\nIf this was you, open this link in the browser where you are signed in. It works for 24 hours:\n\n{portal}{HOME}/email/{}\n\nIf this wasn't you, ignore this e-mail: nothing is changed.\n",
                 secret.expose()
             ),
         ),
         Answer::Known => (
             "This address has an account already",
             format!(
-                "Somebody, probably you, wants to sign in to Signpost with this address in place of another one. It has an account of its own already, so nothing was changed.\n\nSign in to that one: {portal}/sign-in\n"
+                "Someone wants to use this address to sign in to the Signpost account of\n\n    Name: {name}\n    Organisation: {organisation}\n\nThe address has an account of its own already, so nothing was changed.\n\nSign in to that one: {portal}/sign-in\n\nIf this wasn't you, ignore this e-mail.\n"
             ),
         ),
     };
@@ -109,10 +116,10 @@ fn mails(portal: &str, old: &Email, new: &Email, answer: &Answer) -> [Mail; 2] {
         text,
     };
     let to_old = Mail {
-        to: old.expose().to_owned(),
+        to: before.email.expose().to_owned(),
         subject: "Your address is about to change".to_owned(),
         text: format!(
-            "Somebody, probably you, has asked Signpost to let you sign in with {} in place of this address. It counts once the link that was sent there is opened.\n\nIf that was not you, somebody else uses your account: sign out everywhere and set a new password now: {portal}{HOME}\n",
+            "You (or someone who uses your account) asked Signpost to let you sign in with {} in place of this address. It counts once the link that was sent there is opened.\n\nIf this wasn't you, someone else uses your account: reset your password now: {portal}/password/forgotten\n",
             new.expose()
         ),
     };
@@ -152,7 +159,7 @@ pub async fn confirm(
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&request, &member));
     };
-    let mut tx = console.pool.begin().await?;
+    let mut tx = begin_change(&console, &member).await?;
     let (before, email) = match email_changes::confirm(&mut tx, &console.keyring, &member, &secret, now).await {
         Err(EmailChangeError::NotFound) => return Ok(over(&request, &member)),
         confirmed => confirmed?,

@@ -168,6 +168,15 @@ async fn is_password_right(
     }
 }
 
+/// A transaction in which the member changes how they sign in; refused if the session has ended meanwhile.
+async fn begin_change(console: &Console, member: &Member) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Fault> {
+    let mut tx = console.pool.begin().await?;
+    match crate::accounts::sessions::lock(&mut tx, member).await? {
+        true => Ok(tx),
+        false => Err(Fault::SignedOut(Vec::new())),
+    }
+}
+
 /// What a form says to an attempt that failed.
 pub(super) fn failed_attempt(error: SignInError, wrong: &str) -> Result<String, Fault> {
     match error {

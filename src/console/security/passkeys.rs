@@ -3,10 +3,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use uuid::Uuid;
 
-use super::{Console, Fault, Form, Frame, Member, Section, asks_password, form, is_proved, page, person, tell};
+use super::{
+    Console, Fault, Form, Frame, Member, Section, asks_password, begin_change, form, is_proved, page, person, tell,
+};
 use crate::{
     accounts::passkeys::{self, Passkey, PasskeyError, Site},
-    console::{attempts::origin, browser::Browser},
+    console::{attempts, browser::Browser},
     input::Name,
 };
 
@@ -60,7 +62,7 @@ pub async fn challenge(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    console.attempts.take(&origin(&request, &console.trusted_proxies))?;
+    attempts::take_as(&request, &console, member.session_id.as_bytes())?;
     let now = crate::clock::now();
     let site = Site::of(&console.portal_url).ok_or(Fault::NoSuchPage)?;
     form.parse("name", Name::parse);
@@ -116,22 +118,21 @@ async fn add(
         );
         return Ok(None);
     }
-    let kept = async {
-        let mut db = console.pool.acquire().await?;
-        let site = (&site, browser.visitor());
-        let made = passkeys::answer_to_make(&mut db, site, member, form.value("credential"), now).await?;
-        drop(db);
-        let mut tx = console.pool.begin().await?;
-        passkeys::keep(&mut tx, member, &name.into_string(), &made, now).await?;
-        Ok(tx)
-    };
-    let mut tx = match kept.await {
-        Ok(tx) => tx,
+    let mut db = console.pool.acquire().await?;
+    let site = (&site, browser.visitor());
+    let made = match passkeys::answer_to_make(&mut db, site, member, form.value("credential"), now).await {
+        Ok(made) => made,
         Err(error) => {
             form.complain("", refusal(error)?);
             return Ok(None);
         }
     };
+    drop(db);
+    let mut tx = begin_change(console, member).await?;
+    if let Err(error) = passkeys::keep(&mut tx, member, &name.into_string(), &made, now).await {
+        form.complain("", refusal(error)?);
+        return Ok(None);
+    }
     let what = (
         "A passkey was added",
         "A passkey was registered for your Signpost account: it signs in without the password.",
@@ -160,7 +161,7 @@ pub fn refusal(error: PasskeyError) -> Result<String, Fault> {
 async fn remove(console: &Console, member: &Member, passkey: &str) -> Result<HttpResponse, Fault> {
     let passkey_id = Uuid::parse_str(passkey).map_err(|_| Fault::NoSuchPage)?;
     let now = crate::clock::now();
-    let mut tx = console.pool.begin().await?;
+    let mut tx = begin_change(console, member).await?;
     if !passkeys::remove(&mut tx, member, passkey_id).await? {
         return Err(Fault::NoSuchPage);
     }

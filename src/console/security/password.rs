@@ -2,7 +2,9 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::{Console, Fault, Form, Frame, Member, Section, form, is_password_right, page, people, person, tell};
+use super::{
+    Console, Fault, Form, Frame, Member, Section, begin_change, form, is_password_right, page, people, person, tell,
+};
 use crate::{accounts::sessions, console::browser::Browser, passwords::NewPassword};
 
 #[derive(Template)]
@@ -50,8 +52,8 @@ pub async fn submit(
         return Ok(page::refuse(&page(&request, &console, &member, form).await?));
     };
     let hash = console.passwords.hash(new).await?;
-    let mut tx = console.pool.begin().await?;
-    people::change_password(&mut tx, &member, &hash).await?;
+    let mut tx = begin_change(&console, &member).await?;
+    people::change_password(&mut tx, &member, &hash, Browser::known(&request).as_ref()).await?;
     let secret = sessions::renew(&mut tx, &member, now).await?;
     let what = (
         "Your password has changed",

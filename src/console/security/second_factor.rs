@@ -4,14 +4,19 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Console, Fault, Form, Frame, HOME, Member, SecondFactorError, Section, State, asks_password, failed_attempt, form,
-    is_proved, page, person,
+    Console, Fault, Form, Frame, HOME, Member, SecondFactorError, Section, State, asks_password, begin_change,
+    failed_attempt, form, is_proved, page, person,
     qr::{self, Qr},
     second_factors, tell,
 };
-use crate::accounts::{
-    second_factors::{Code, RecoveryCode},
-    sessions,
+use crate::{
+    accounts::{
+        failed_attempts::Source,
+        known_browsers,
+        second_factors::{Code, RecoveryCode},
+        sessions,
+    },
+    console::browser::Browser,
 };
 
 #[derive(Template)]
@@ -109,7 +114,7 @@ pub async fn submit(
 }
 
 async fn begin(console: &Console, member: &Member, now: DateTime<Utc>) -> Result<HttpResponse, Fault> {
-    let mut tx = console.pool.begin().await?;
+    let mut tx = begin_change(console, member).await?;
     match second_factors::begin(&mut tx, &console.keyring, member, now).await {
         // The page says that it is on.
         Ok(()) | Err(SecondFactorError::IsOn) => {}
@@ -136,7 +141,7 @@ impl Change {
         now: DateTime<Utc>,
     ) -> Result<Option<HttpResponse>, Fault> {
         let mut tx = match attempt(console, member, form, now).await? {
-            true => console.pool.begin().await?,
+            true => begin_change(console, member).await?,
             false => return Ok(None),
         };
         let taken = match self {
@@ -156,6 +161,7 @@ impl Change {
                 let codes = codes?;
                 // Whoever is signed in elsewhere has shown the password alone.
                 sessions::end_all(&mut tx, member, Some(member.session_id)).await?;
+                known_browsers::forget(&mut tx, member.user_id, Browser::known(request).as_ref()).await?;
                 codes
             }
             (Self::Renew, taken) => {
@@ -204,7 +210,8 @@ impl Change {
 
 async fn attempt(console: &Console, member: &Member, form: &mut Form, now: DateTime<Utc>) -> Result<bool, Fault> {
     let mut db = console.pool.acquire().await?;
-    match second_factors::take_attempt(&mut db, member, now).await {
+    let source = Source::of_session(member);
+    match second_factors::take_attempt(&mut db, member, &source, now).await {
         Ok(()) => Ok(true),
         Err(error) => {
             form.complain("code", failed_attempt(error, "is wrong")?);

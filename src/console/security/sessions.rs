@@ -1,9 +1,13 @@
 //! Signing out browsers: one, every other, or all.
 use actix_web::{HttpRequest, HttpResponse, web};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Console, Fault, Form, Member, form, page};
-use crate::{accounts::sessions, console::browser::Browser};
+use crate::{
+    accounts::{known_browsers, secret_text::SecretText, sessions},
+    console::browser::Browser,
+};
 
 /// `POST /settings/security/sessions`: `end` is the id of a session, `others` or `all`.
 pub async fn end(
@@ -17,10 +21,12 @@ pub async fn end(
     let (place, is_own) = match form.value("end") {
         "others" => {
             sessions::end_all(&mut tx, &member, Some(member.session_id)).await?;
+            forget_browsers(&mut tx, &member, Browser::known(&request).as_ref()).await?;
             ("/settings/security?done=sessions", false)
         }
         "all" => {
             sessions::end_all(&mut tx, &member, None).await?;
+            forget_browsers(&mut tx, &member, None).await?;
             ("/sign-in?done=signed-out-everywhere", true)
         }
         one => {
@@ -39,4 +45,12 @@ pub async fn end(
         Browser::of(&request).sign_out(&mut response);
     }
     Ok(response)
+}
+
+/// A provider's word counts for its organisation only, and the browsers are the person's own.
+async fn forget_browsers(db: &mut PgConnection, member: &Member, but: Option<&SecretText>) -> Result<(), sqlx::Error> {
+    match member.identity_provider_id {
+        None => known_browsers::forget(db, member.user_id, but).await,
+        Some(_) => Ok(()),
+    }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     app::waiting,
-    people::{PASSWORD, leads_to, link},
+    people::{PASSWORD, hold_failures, leads_to, link},
     second_factor::turn_on,
 };
 
@@ -382,5 +382,31 @@ async fn whoever_comes_by_a_provider_that_is_deleted_at_this_moment_is_not_signe
     let ((_, answer), deleted) = tokio::join!(rig.arrive(json!({})), deleted);
     assert_eq!(deleted, 204);
     assert_eq!(leads_to(&answer), "/sign-in?done=late");
+    rig.app.stop().await;
+}
+
+#[sqlx::test]
+async fn sessions_of_one_provider_share_a_counter_and_do_not_block_others(pool: PgPool) {
+    let rig = Rig::start(pool.clone()).await;
+    let ada = rig.app.colleague(&rig.owner, ADA, "editor", "").await;
+    let page = "/settings/security/password";
+    let fields = |present| {
+        [
+            ("present_password", present),
+            ("new_password", "a scarf for every swan"),
+        ]
+    };
+    // The provider's administrator signs in as Ada, any number of times.
+    for _ in 0..6 {
+        let (posing, _) = rig.arrive(json!({})).await;
+        let refused = posing.submit(page, &fields("a guess")).await;
+        assert!(refused.status == 422 && !refused.text.contains("too often"));
+        assert!(!posing.cookies().contains_key("signpost-known"), "no browser of Ada's");
+    }
+    hold_failures(&pool).await;
+    let (posing, _) = rig.arrive(json!({})).await;
+    assert!(posing.submit(page, &fields(PASSWORD)).await.text.contains("too often"));
+    let changed = ada.submit(page, &fields(PASSWORD)).await;
+    assert_eq!(leads_to(&changed), "/settings/security?done=password");
     rig.app.stop().await;
 }
