@@ -360,7 +360,7 @@ mod tests {
     fn each_ca_has_its_own_limits_and_failures_are_limited_everywhere() {
         let full = Usage {
             orders: used(1_000, 0),
-            of_organisation: used(700, 0),
+            of_organisation: used(300, 0),
             of_domain: used(1_000, 0),
             of_name: used(1_000, 0),
             ..Usage::default()
