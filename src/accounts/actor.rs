@@ -42,6 +42,8 @@ impl Permission {
 pub struct Actor {
     pub token_id: Uuid,
     pub token_name: String,
+    /// The member who answers for the token.
+    pub responsible_user_id: Option<Uuid>,
     pub organisation_id: Uuid,
     pub organisation_name: String,
     /// Set: the token sees this client only.
@@ -60,6 +62,7 @@ impl Actor {
         let by = By::Token {
             id: self.token_id,
             name: self.token_name.clone(),
+            responsible_user_id: self.responsible_user_id,
         };
         Ok(Scope {
             organisation_id: self.organisation_id,

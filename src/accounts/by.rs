@@ -7,11 +7,11 @@ pub enum By {
     Token {
         id: Uuid,
         name: String,
+        /// The member who answers for it, if one does.
+        responsible_user_id: Option<Uuid>,
     },
     /// A person who is signed in. Names are personal data: who it was is looked up where it is shown.
-    Member {
-        id: Uuid,
-    },
+    Member { id: Uuid },
     /// Somebody who runs this Signpost.
     Operator,
     /// Nobody: what Signpost finds when it looks at a domain.
@@ -33,6 +33,18 @@ impl By {
     pub fn id(&self) -> Option<Uuid> {
         match self {
             Self::Token { id, .. } | Self::Member { id } => Some(*id),
+            Self::Operator | Self::Signpost => None,
+        }
+    }
+
+    /// The member who answers for what is made: it ends with them.
+    #[must_use]
+    pub fn responsible_user_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Token {
+                responsible_user_id, ..
+            } => *responsible_user_id,
+            Self::Member { id } => Some(*id),
             Self::Operator | Self::Signpost => None,
         }
     }

@@ -3,6 +3,7 @@
 //! [`Scope`] is the proof that a caller may act for an organisation. Every query on a tenant's rows
 //! takes one, and only this module can make one: forgetting the check does not compile.
 mod actor;
+pub mod authorship;
 mod by;
 pub mod clients;
 pub mod email;
@@ -11,6 +12,7 @@ pub mod failed_attempts;
 pub mod invitations;
 pub mod known_browsers;
 pub mod members;
+pub mod offboarding;
 pub mod operators;
 pub mod organisations;
 pub mod passkeys;

@@ -41,6 +41,23 @@ pub async fn wanted(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) 
     }
 }
 
+/// What a member has to show for an act of the organisation that outlives their session. A provider's fresh sign-in is
+/// enough here: the provider is the organisation's own.
+pub async fn wanted_for_organisation(
+    db: &mut PgConnection,
+    member: &Member,
+    now: DateTime<Utc>,
+) -> Result<Wanted, sqlx::Error> {
+    let at = sessions::store::find_authenticated_at(db, member).await?;
+    if at.is_some_and(|at| now - at <= RECENT) {
+        return Ok(Wanted::Nothing);
+    }
+    match people::store::has_password(db, member).await? {
+        true => Ok(Wanted::Password),
+        false => Ok(Wanted::SignIn),
+    }
+}
+
 /// Compares the password and notes that it was right. Failures are counted by session.
 pub async fn with_password(
     (pool, _, passwords): (&PgPool, &Keyring, &Passwords),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Api,
+    author_body::{AuthorBody, author},
     body::Body,
     members::parse_role,
     page::{Page, PageParams, Params},
@@ -15,6 +16,7 @@ use super::{
 use crate::{
     accounts::{
         Actor, Permission,
+        authorship::Authors,
         email::Email,
         invitations::{self, Invitation, InvitationError, NewInvitation, Sender},
         members::Standing,
@@ -34,10 +36,12 @@ pub struct InvitationBody {
     client_id: Option<Uuid>,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    /// Null for invitations from before it was written down.
+    created_by: Option<AuthorBody>,
 }
 
-impl From<Invitation> for InvitationBody {
-    fn from(invitation: Invitation) -> Self {
+impl InvitationBody {
+    fn new(invitation: Invitation, created_by: Option<AuthorBody>) -> Self {
         Self {
             id: invitation.id,
             email: invitation.email.expose().to_owned(),
@@ -45,6 +49,7 @@ impl From<Invitation> for InvitationBody {
             client_id: invitation.standing.client_id(),
             created_at: invitation.created_at,
             expires_at: invitation.expires_at,
+            created_by,
         }
     }
 }
@@ -78,7 +83,7 @@ impl NewInvitationBody {
     tag = "People",
     params(PageParams),
     responses(
-        (status = 200, body = Page<InvitationBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "email": "grace@contoso.com", "role": "editor", "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": "2026-11-08T09:00:00Z"}], "next_cursor": null})),
+        (status = 200, body = Page<InvitationBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "email": "grace@contoso.com", "role": "editor", "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": "2026-11-08T09:00:00Z", "created_by": {"type": "member", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "Ada Lovelace"}}], "next_cursor": null})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
     ),
 )]
@@ -93,11 +98,13 @@ pub async fn list_invitations(
     let mut db = api.pool.acquire().await?;
     let (wanted, now) = ((window.after, window.fetch()), crate::clock::now());
     let open = invitations::list(&mut db, &api.keyring, &scope, wanted, now).await?;
-    Ok(web::Json(window.page(
-        open,
-        |invitation| invitation.id,
-        InvitationBody::from,
-    )))
+    let stored = open.iter().map(|invitation| &invitation.author);
+    let authors = Authors::find(&mut db, &api.keyring, &scope, stored).await?;
+    let body = |invitation: Invitation| {
+        let author = authors.author(&invitation.author);
+        InvitationBody::new(invitation, author.map(AuthorBody::from))
+    };
+    Ok(web::Json(window.page(open, |invitation| invitation.id, body)))
 }
 
 /// Invite somebody
@@ -109,7 +116,7 @@ pub async fn list_invitations(
     params(("Idempotency-Key" = Option<String>, Header, description = "Send it again within 24 hours and the first answer is replayed.")),
     request_body = NewInvitationBody,
     responses(
-        (status = 201, body = InvitationBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "email": "grace@contoso.com", "role": "editor", "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": "2026-11-08T09:00:00Z"})),
+        (status = 201, body = InvitationBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "email": "grace@contoso.com", "role": "editor", "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": "2026-11-08T09:00:00Z", "created_by": {"type": "member", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "Ada Lovelace"}})),
         (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 409, description = "A member already, invited already, or too many", body = Problem), (status = 422, body = Problem),
     ),
@@ -128,8 +135,9 @@ pub async fn create_invitation(
     };
     let mut tx = api.pool.begin().await?;
     let invitation = invitations::invite(&mut tx, sender, &scope, &new, crate::clock::now()).await?;
+    let created_by = author(&mut tx, &api, &scope, &invitation.author).await?;
     tx.commit().await?;
-    Ok(HttpResponse::Created().json(InvitationBody::from(invitation)))
+    Ok(HttpResponse::Created().json(InvitationBody::new(invitation, created_by)))
 }
 
 /// Send an invitation again
@@ -139,7 +147,7 @@ pub async fn create_invitation(
     tag = "People",
     params(("id" = Uuid, Path)),
     responses(
-        (status = 200, body = InvitationBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "email": "grace@contoso.com", "role": "editor", "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": "2026-11-12T09:00:00Z"})),
+        (status = 200, body = InvitationBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "email": "grace@contoso.com", "role": "editor", "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": "2026-11-12T09:00:00Z", "created_by": {"type": "member", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "Ada Lovelace"}})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
     ),
 )]
@@ -157,8 +165,9 @@ pub async fn resend_invitation(
     };
     let mut tx = api.pool.begin().await?;
     let invitation = invitations::resend(&mut tx, sender, &scope, id, crate::clock::now()).await?;
+    let created_by = author(&mut tx, &api, &scope, &invitation.author).await?;
     tx.commit().await?;
-    Ok(web::Json(invitation.into()))
+    Ok(web::Json(InvitationBody::new(invitation, created_by)))
 }
 
 /// Delete an invitation

@@ -4,6 +4,7 @@
 //! A new endpoint is a store function, a handler, one line in [`routes`], a test.
 pub mod audit_events;
 pub mod auth;
+mod author_body;
 pub mod body;
 pub mod certificate_body;
 mod checks;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Api,
+    author_body::{AuthorBody, author},
     body::Body,
     page::{Page, PageParams, Params},
     problem::Problem,
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     accounts::{
         Actor, Permission,
+        authorship::Authors,
         token::{self, ApiToken, Asked, TokenError, store},
     },
     input::optional_time,
@@ -30,13 +32,15 @@ pub struct TokenBody {
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
+    /// Null for tokens from before it was written down.
+    created_by: Option<AuthorBody>,
     /// The token itself: in the answer that makes it, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
 
-impl From<ApiToken> for TokenBody {
-    fn from(token: ApiToken) -> Self {
+impl TokenBody {
+    fn new(token: ApiToken, created_by: Option<AuthorBody>) -> Self {
         let ApiToken {
             id,
             name,
@@ -45,6 +49,7 @@ impl From<ApiToken> for TokenBody {
             created_at,
             expires_at,
             last_used_at,
+            author: _,
         } = token;
         let scopes = scopes.into_iter().map(Permission::as_str).collect();
         Self {
@@ -55,6 +60,7 @@ impl From<ApiToken> for TokenBody {
             created_at,
             expires_at,
             last_used_at,
+            created_by,
             token: None,
         }
     }
@@ -96,7 +102,7 @@ impl From<NewTokenBody> for Asked {
     tag = "Account",
     params(PageParams),
     responses(
-        (status = 200, body = Page<TokenBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "name": "Nightly sync", "scopes": ["domains:read"], "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": null, "last_used_at": null}], "next_cursor": null})),
+        (status = 200, body = Page<TokenBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "name": "Nightly sync", "scopes": ["domains:read"], "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": null, "last_used_at": null, "created_by": {"type": "member", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "Ada Lovelace"}}], "next_cursor": null})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
     ),
 )]
@@ -110,7 +116,12 @@ pub async fn list_tokens(
     let window = params.0.window()?;
     let mut db = api.pool.acquire().await?;
     let rows = store::list(&mut db, &scope, window.after, window.fetch()).await?;
-    Ok(web::Json(window.page(rows, |token| token.id, TokenBody::from)))
+    let authors = Authors::find(&mut db, &api.keyring, &scope, rows.iter().map(|token| &token.author)).await?;
+    let body = |token: ApiToken| {
+        let author = authors.author(&token.author);
+        TokenBody::new(token, author.map(AuthorBody::from))
+    };
+    Ok(web::Json(window.page(rows, |token| token.id, body)))
 }
 
 /// Make a token
@@ -121,7 +132,7 @@ pub async fn list_tokens(
     params(("Idempotency-Key" = Option<String>, Header, description = "Send it again within 24 hours and the first answer is replayed.")),
     request_body = NewTokenBody,
     responses(
-        (status = 201, body = TokenBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "name": "Nightly sync", "scopes": ["domains:read", "requests:read"], "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": "2027-11-01T00:00:00Z", "last_used_at": null, "token": "sgp_0123456789abcdefghijABCDEFGHIJ01aB3dE5"})),
+        (status = 201, body = TokenBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "name": "Nightly sync", "scopes": ["domains:read", "requests:read"], "client_id": null, "created_at": "2026-11-01T09:00:00Z", "expires_at": "2027-11-01T00:00:00Z", "last_used_at": null, "created_by": {"type": "member", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "Ada Lovelace"}, "token": "sgp_0123456789abcdefghijABCDEFGHIJ01aB3dE5"})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
     ),
 )]
@@ -135,10 +146,11 @@ pub async fn create_token(
     let new = Asked::from(body.read().await?).parse(&scope, crate::clock::now())?;
     let mut tx = api.pool.begin().await?;
     let (token, text) = token::create(&mut tx, &scope, new).await?;
+    let created_by = author(&mut tx, &api, &scope, &token.author).await?;
     tx.commit().await?;
     Ok(HttpResponse::Created().json(TokenBody {
         token: Some(text.expose().to_owned()),
-        ..TokenBody::from(token)
+        ..TokenBody::new(token, created_by)
     }))
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Api,
+    author_body::author,
     page::{Page, PageParams, Params},
     problem::Problem,
     webhook_endpoints::{WebhookEndpointBody, parse_id},
@@ -186,6 +187,7 @@ pub async fn rotate_webhook_secret(
     let mut tx = api.pool.begin().await?;
     let (endpoint, secret) =
         webhooks::rotate(&mut tx, &scope, &api.keyring, parse_id(&id)?, crate::clock::now()).await?;
+    let created_by = author(&mut tx, &api, &scope, &endpoint.author).await?;
     tx.commit().await?;
-    Ok(HttpResponse::Ok().json(WebhookEndpointBody::with(&secret, endpoint)))
+    Ok(HttpResponse::Ok().json(WebhookEndpointBody::with(&secret, endpoint, created_by)))
 }

@@ -8,12 +8,13 @@ use uuid::Uuid;
 
 use super::{
     Api,
+    author_body::{AuthorBody, author},
     body::Body,
     page::{Page, PageParams, Params},
     problem::Problem,
 };
 use crate::{
-    accounts::{Actor, Permission, Scope},
+    accounts::{Actor, Permission, Scope, authorship::Authors},
     input::{FieldError, WebUrl},
     webhooks::{self, Change, Description, Endpoint, Kind, NewEndpoint, WebhookError, signing::Secret, store},
 };
@@ -37,22 +38,22 @@ pub struct WebhookEndpointBody {
     /// Until when the secret of before signs as well.
     old_secret_until: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+    /// Null for endpoints from before it was written down.
+    created_by: Option<AuthorBody>,
     /// What deliveries are signed with: in the answer that makes it, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
 
 impl WebhookEndpointBody {
-    pub(super) fn with(secret: &Secret, endpoint: Endpoint) -> Self {
+    pub(super) fn with(secret: &Secret, endpoint: Endpoint, created_by: Option<AuthorBody>) -> Self {
         Self {
             secret: Some(secret.expose()),
-            ..Self::from(endpoint)
+            ..Self::new(endpoint, created_by)
         }
     }
-}
 
-impl From<Endpoint> for WebhookEndpointBody {
-    fn from(endpoint: Endpoint) -> Self {
+    fn new(endpoint: Endpoint, created_by: Option<AuthorBody>) -> Self {
         Self {
             id: endpoint.id,
             url: endpoint.url,
@@ -64,6 +65,7 @@ impl From<Endpoint> for WebhookEndpointBody {
             disabled_reason: endpoint.disabled.map(|disabled| disabled.reason.as_str()),
             old_secret_until: endpoint.old_secret_until,
             created_at: endpoint.created_at,
+            created_by,
             secret: None,
         }
     }
@@ -181,7 +183,7 @@ async fn find(db: &mut PgConnection, scope: &Scope, id: &str) -> Result<Endpoint
     tag = "Webhooks",
     params(PageParams),
     responses(
-        (status = 200, body = Page<WebhookEndpointBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "url": "https://hooks.acme.example/signpost", "description": "Our ticket system", "events": ["domain.status_changed"], "client_id": null, "failing_since": null, "disabled_at": null, "disabled_reason": null, "old_secret_until": null, "created_at": "2026-11-01T09:00:00Z"}], "next_cursor": null})),
+        (status = 200, body = Page<WebhookEndpointBody>, example = json!({"data": [{"id": "01890a5d-ac96-774b-bcce-b302099a8057", "url": "https://hooks.acme.example/signpost", "description": "Our ticket system", "events": ["domain.status_changed"], "client_id": null, "failing_since": null, "disabled_at": null, "disabled_reason": null, "old_secret_until": null, "created_at": "2026-11-01T09:00:00Z", "created_by": {"type": "member", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "Ada Lovelace"}}], "next_cursor": null})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
     ),
 )]
@@ -195,11 +197,13 @@ pub async fn list_webhook_endpoints(
     let window = params.0.window()?;
     let mut db = api.pool.acquire().await?;
     let rows = store::list(&mut db, &scope, window.after, window.fetch()).await?;
-    Ok(web::Json(window.page(
-        rows,
-        |endpoint| endpoint.id,
-        WebhookEndpointBody::from,
-    )))
+    let stored = rows.iter().map(|endpoint| &endpoint.author);
+    let authors = Authors::find(&mut db, &api.keyring, &scope, stored).await?;
+    let body = |endpoint: Endpoint| {
+        let author = authors.author(&endpoint.author);
+        WebhookEndpointBody::new(endpoint, author.map(AuthorBody::from))
+    };
+    Ok(web::Json(window.page(rows, |endpoint| endpoint.id, body)))
 }
 
 /// Make a webhook endpoint
@@ -211,7 +215,7 @@ pub async fn list_webhook_endpoints(
     params(("Idempotency-Key" = Option<String>, Header, description = "Send it again within 24 hours and the first answer is replayed.")),
     request_body = NewWebhookEndpoint,
     responses(
-        (status = 201, body = WebhookEndpointBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "url": "https://hooks.acme.example/signpost", "description": "Our ticket system", "events": ["domain.status_changed", "certificate.expiring"], "client_id": null, "failing_since": null, "disabled_at": null, "disabled_reason": null, "old_secret_until": null, "created_at": "2026-11-01T09:00:00Z", "secret": "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="})),
+        (status = 201, body = WebhookEndpointBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "url": "https://hooks.acme.example/signpost", "description": "Our ticket system", "events": ["domain.status_changed", "certificate.expiring"], "client_id": null, "failing_since": null, "disabled_at": null, "disabled_reason": null, "old_secret_until": null, "created_at": "2026-11-01T09:00:00Z", "created_by": {"type": "member", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "Ada Lovelace"}, "secret": "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
     ),
 )]
@@ -225,8 +229,9 @@ pub async fn create_webhook_endpoint(
     let new = body.read().await?.parse()?;
     let mut tx = api.pool.begin().await?;
     let (endpoint, secret) = webhooks::create(&mut tx, &scope, &api.keyring, &new, crate::clock::now()).await?;
+    let created_by = author(&mut tx, &api, &scope, &endpoint.author).await?;
     tx.commit().await?;
-    Ok(HttpResponse::Created().json(WebhookEndpointBody::with(&secret, endpoint)))
+    Ok(HttpResponse::Created().json(WebhookEndpointBody::with(&secret, endpoint, created_by)))
 }
 
 /// Show a webhook endpoint
@@ -234,7 +239,7 @@ pub async fn create_webhook_endpoint(
     tag = "Webhooks",
     params(("id" = Uuid, Path)),
     responses(
-        (status = 200, body = WebhookEndpointBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "url": "https://hooks.acme.example/signpost", "description": "", "events": ["domain.status_changed"], "client_id": null, "failing_since": null, "disabled_at": "2026-11-06T09:00:00Z", "disabled_reason": "gone", "old_secret_until": null, "created_at": "2026-11-01T09:00:00Z"})),
+        (status = 200, body = WebhookEndpointBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "url": "https://hooks.acme.example/signpost", "description": "", "events": ["domain.status_changed"], "client_id": null, "failing_since": null, "disabled_at": "2026-11-06T09:00:00Z", "disabled_reason": "gone", "old_secret_until": null, "created_at": "2026-11-01T09:00:00Z", "created_by": {"type": "member", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "Ada Lovelace"}})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
     ),
 )]
@@ -245,8 +250,10 @@ pub async fn find_webhook_endpoint(
     id: web::Path<String>,
 ) -> Result<web::Json<WebhookEndpointBody>, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
-    let endpoint = find(&mut *api.pool.acquire().await?, &scope, &id).await?;
-    Ok(web::Json(endpoint.into()))
+    let mut db = api.pool.acquire().await?;
+    let endpoint = find(&mut db, &scope, &id).await?;
+    let created_by = author(&mut db, &api, &scope, &endpoint.author).await?;
+    Ok(web::Json(WebhookEndpointBody::new(endpoint, created_by)))
 }
 
 /// Change a webhook endpoint
@@ -257,7 +264,7 @@ pub async fn find_webhook_endpoint(
     params(("id" = Uuid, Path)),
     request_body = WebhookEndpointChange,
     responses(
-        (status = 200, body = WebhookEndpointBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "url": "https://hooks.acme.example/signpost", "description": "", "events": ["domain.status_changed"], "client_id": null, "failing_since": null, "disabled_at": null, "disabled_reason": null, "old_secret_until": null, "created_at": "2026-11-01T09:00:00Z"})),
+        (status = 200, body = WebhookEndpointBody, example = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "url": "https://hooks.acme.example/signpost", "description": "", "events": ["domain.status_changed"], "client_id": null, "failing_since": null, "disabled_at": null, "disabled_reason": null, "old_secret_until": null, "created_at": "2026-11-01T09:00:00Z", "created_by": {"type": "member", "id": "01890a5d-ac96-774b-bcce-b302099a8058", "name": "Ada Lovelace"}})),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem),
     ),
 )]
@@ -273,8 +280,9 @@ pub async fn update_webhook_endpoint(
     let change = body.read().await?.parse()?;
     let mut tx = api.pool.begin().await?;
     let endpoint = webhooks::update(&mut tx, &scope, id, &change, crate::clock::now()).await?;
+    let created_by = author(&mut tx, &api, &scope, &endpoint.author).await?;
     tx.commit().await?;
-    Ok(web::Json(endpoint.into()))
+    Ok(web::Json(WebhookEndpointBody::new(endpoint, created_by)))
 }
 
 /// Delete a webhook endpoint

@@ -93,6 +93,11 @@ impl Form {
         }
     }
 
+    /// All fields as they were sent, in their order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// A form with values that nobody typed.
     #[must_use]
     pub fn of(fields: &[(&str, &str)]) -> Self {

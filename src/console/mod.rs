@@ -18,6 +18,7 @@ pub mod page;
 mod passkey_sign_in;
 mod password;
 pub mod plots;
+mod reauthentication;
 mod registry;
 mod requests;
 mod second_factor;

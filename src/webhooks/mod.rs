@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub use crate::outbox::event::Kind;
 use crate::{
-    accounts::Scope,
+    accounts::{Scope, authorship::StoredAuthor},
     audit,
     input::{WebUrl, misleads},
     sealed::{Keyring, SealError},
@@ -46,6 +46,7 @@ pub struct Endpoint {
     /// Until when the secret before also signs.
     pub old_secret_until: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
+    pub author: StoredAuthor,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Change, Disabled, Endpoint, Kind, NewEndpoint, Reason, WebhookError};
-use crate::accounts::Scope;
+use crate::accounts::{Scope, authorship::StoredAuthor};
 
 struct Row {
     webhook_endpoint_id: Uuid,
@@ -17,6 +17,8 @@ struct Row {
     disabled_reason: Option<String>,
     old_secret_until: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+    created_by: Option<String>,
+    created_by_id: Option<Uuid>,
 }
 
 impl Row {
@@ -35,6 +37,10 @@ impl Row {
             }),
             old_secret_until: self.old_secret_until,
             created_at: self.created_at,
+            author: StoredAuthor {
+                kind: self.created_by,
+                id: self.created_by_id,
+            },
         }
     }
 }
@@ -57,8 +63,9 @@ pub async fn insert(
 ) -> Result<(), WebhookError> {
     let events: Vec<String> = new.events.iter().map(|kind| kind.as_str().to_owned()).collect();
     sqlx::query!(
-        "insert into webhook_endpoints (webhook_endpoint_id, organisation_id, client_id, url, description, events, secret_sealed, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into webhook_endpoints (webhook_endpoint_id, organisation_id, client_id, url, description, events, secret_sealed, created_at,
+                                        created_by, created_by_id, responsible_user_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         id,
         scope.organisation_id(),
         client_id,
@@ -67,6 +74,9 @@ pub async fn insert(
         &events,
         secret_sealed,
         now,
+        scope.by().kind(),
+        scope.by().id(),
+        scope.by().responsible_user_id(),
     )
     .execute(db)
     .await?;
@@ -77,7 +87,7 @@ pub async fn find(db: &mut PgConnection, scope: &Scope, id: Uuid) -> Result<Opti
     let row = sqlx::query_as!(
         Row,
         "select webhook_endpoint_id, client_id, url, description, events, failing_since, disabled_at, disabled_reason,
-                old_secret_until, created_at
+                old_secret_until, created_at, created_by, created_by_id
            from webhook_endpoints
           where organisation_id = $1 and ($2::uuid is null or client_id = $2) and webhook_endpoint_id = $3",
         scope.organisation_id(),
@@ -95,7 +105,7 @@ pub async fn lock(db: &mut PgConnection, scope: &Scope, id: Uuid) -> Result<Opti
     let row = sqlx::query_as!(
         Row,
         "select webhook_endpoint_id, client_id, url, description, events, failing_since, disabled_at, disabled_reason,
-                old_secret_until, created_at
+                old_secret_until, created_at, created_by, created_by_id
            from webhook_endpoints
           where organisation_id = $1 and ($2::uuid is null or client_id = $2) and webhook_endpoint_id = $3
             for no key update",
@@ -117,7 +127,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select webhook_endpoint_id, client_id, url, description, events, failing_since, disabled_at, disabled_reason,
-                old_secret_until, created_at
+                old_secret_until, created_at, created_by, created_by_id
            from webhook_endpoints
           where organisation_id = $1 and ($2::uuid is null or client_id = $2)
             and ($3::uuid is null or webhook_endpoint_id > $3)

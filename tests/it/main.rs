@@ -39,6 +39,7 @@ mod lockouts;
 mod mails;
 mod members;
 mod nothing_lost;
+mod offboarding;
 mod openapi;
 mod operator_pages;
 mod organisation;

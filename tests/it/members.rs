@@ -25,6 +25,7 @@ impl Acme {
     async fn new(app: &TestApp) -> Self {
         let owner = app.owner("Acme IT", OWNER).await;
         let program = app.program_of(&owner).await;
+        app.hand_tokens_to_the_operator().await;
         let client = program.post("/clients", json!({"name": "Contoso"})).await.json();
         let client = client["id"].as_str().unwrap().to_owned();
         Self {
@@ -245,6 +246,7 @@ async fn two_owners_that_demote_remove_or_leave_at_once_leave_one(pool: PgPool) 
         let one = app.owner("Race", &emails[0]).await;
         let other = app.colleague(&one, &emails[1], "owner", "").await;
         let program = app.program_of(&one).await;
+        app.hand_tokens_to_the_operator().await;
         let ids = [id_of(&program, &emails[0]).await, id_of(&program, &emails[1]).await];
         let standing = [("role", "viewer"), ("client_id", "")];
         let paths = match round % 3 {

@@ -207,6 +207,12 @@ impl TestApp {
         person
     }
 
+    /// As if the operator had made all tokens: what a person made ends with their role.
+    pub async fn hand_tokens_to_the_operator(&self) {
+        let tokens = "update api_tokens set created_by = 'operator', created_by_id = null, responsible_user_id = null";
+        sqlx::query(tokens).execute(&self.pool).await.unwrap();
+    }
+
     /// A program of the organisation of `owner`, with a token that may everything.
     pub async fn program_of(&self, owner: &Person) -> Msp {
         let fields = [

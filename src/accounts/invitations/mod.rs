@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Scope,
+    authorship::StoredAuthor,
     email::Email,
     members::{self, MAX_MEMBERS, MemberError, Standing, authority, may_give},
     organisations::OrganisationError,
@@ -42,6 +43,7 @@ pub struct Invitation {
     pub client: Option<String>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
+    pub author: StoredAuthor,
 }
 
 /// What somebody is invited to. Has no `Debug`.
@@ -222,6 +224,10 @@ fn open_row(keyring: &Keyring, row: store::Row) -> Result<Invitation, Invitation
         client: row.client,
         created_at: row.created_at,
         expires_at: row.expires_at,
+        author: StoredAuthor {
+            kind: row.created_by,
+            id: row.created_by_id,
+        },
     })
 }
 

@@ -21,6 +21,8 @@ pub struct Row {
     pub client: Option<String>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
+    pub created_by: Option<String>,
+    pub created_by_id: Option<Uuid>,
 }
 
 /// What a link leads to.
@@ -48,8 +50,8 @@ pub async fn insert(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into invitations (invitation_id, organisation_id, client_id, role, email_sealed, email_digest,
-                                  token_digest, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                                  token_digest, created_at, expires_at, created_by, created_by_id, responsible_user_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         new.invitation_id,
         scope.organisation_id(),
         new.standing.client_id(),
@@ -59,6 +61,9 @@ pub async fn insert(
         new.token_digest,
         created_at,
         expires_at,
+        scope.by().kind(),
+        scope.by().id(),
+        scope.by().responsible_user_id(),
     )
     .execute(db)
     .await?;
@@ -75,7 +80,8 @@ pub async fn list(
 ) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        r#"select i.invitation_id, i.email_sealed, i.role, i.client_id, c.name as "client?", i.created_at, i.expires_at
+        r#"select i.invitation_id, i.email_sealed, i.role, i.client_id, c.name as "client?", i.created_at, i.expires_at,
+                  i.created_by, i.created_by_id
              from invitations i
              left join clients c on c.organisation_id = i.organisation_id and c.client_id = i.client_id
             where i.organisation_id = $1 and ($2::uuid is null or i.client_id = $2)

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     By, Member, Operator, Scope,
     email::Email,
+    offboarding,
     people::{self, SealedPerson},
     role::Role,
 };
@@ -165,6 +166,7 @@ pub async fn change(db: &mut PgConnection, scope: &Scope, user_id: Uuid, wanted:
         return Ok(());
     }
     store::update(db, scope, user_id, wanted).await?;
+    offboarding::revoke_beyond(db, scope, user_id, wanted).await?;
     let details = json!({ "before": now.details(), "after": wanted.details() });
     record(db, scope, "member.updated", user_id, details).await
 }
@@ -200,6 +202,7 @@ async fn take_out(
     (action, standing): (&'static str, Standing),
 ) -> Result<(), MemberError> {
     people::store::lock(db, Operator::signing_in(), &[user_id]).await?;
+    offboarding::revoke_all(db, scope, user_id).await?;
     store::delete(db, scope, user_id).await?;
     record(db, scope, action, user_id, standing.details()).await?;
     people::forget_without_membership(db, Operator::signing_in(), &[user_id]).await?;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Permission, Scope};
+use super::{Permission, Scope, authorship::StoredAuthor};
 use crate::{
     audit,
     input::{FieldError, Name},
@@ -101,6 +101,7 @@ pub struct ApiToken {
     pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,
     pub last_used_at: Option<DateTime<Utc>>,
+    pub author: StoredAuthor,
 }
 
 /// What a new token is to be; its parts are parsed.

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{ApiToken, NewToken, TokenError, TokenText};
-use crate::accounts::{Actor, Permission, Scope};
+use crate::accounts::{Actor, Permission, Scope, authorship::StoredAuthor};
 
 /// The caller that a token speaks for, if it is in force at `now` and its organisation is not suspended.
 pub async fn find_actor(
@@ -13,7 +13,7 @@ pub async fn find_actor(
     now: DateTime<Utc>,
 ) -> Result<Option<Actor>, sqlx::Error> {
     let row = sqlx::query!(
-        "select t.api_token_id, t.name, t.client_id, t.scopes, t.organisation_id, o.name as organisation_name
+        "select t.api_token_id, t.name, t.responsible_user_id, t.client_id, t.scopes, t.organisation_id, o.name as organisation_name
            from api_tokens t
            join organisations o using (organisation_id)
           where t.token_digest = $1
@@ -27,6 +27,7 @@ pub async fn find_actor(
     Ok(row.map(|row| Actor {
         token_id: row.api_token_id,
         token_name: row.name,
+        responsible_user_id: row.responsible_user_id,
         organisation_id: row.organisation_id,
         organisation_name: row.organisation_name,
         client_id: row.client_id,
@@ -69,8 +70,9 @@ pub async fn insert(
     let id = Uuid::now_v7();
     let scopes: Vec<String> = new.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
     let inserted = sqlx::query_scalar!(
-        "insert into api_tokens (api_token_id, organisation_id, client_id, name, token_digest, scopes, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7)
+        "insert into api_tokens (api_token_id, organisation_id, client_id, name, token_digest, scopes, expires_at,
+                                 created_by, created_by_id, responsible_user_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          returning created_at",
         id,
         scope.organisation_id(),
@@ -79,6 +81,9 @@ pub async fn insert(
         &text.digest()[..],
         &scopes,
         new.expires_at,
+        scope.by().kind(),
+        scope.by().id(),
+        scope.by().responsible_user_id(),
     )
     .fetch_one(db)
     .await;
@@ -94,6 +99,7 @@ pub async fn insert(
         created_at,
         expires_at: new.expires_at,
         last_used_at: None,
+        author: StoredAuthor::of(scope.by()),
     })
 }
 
@@ -104,7 +110,8 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<ApiToken>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select api_token_id, name, scopes, client_id, created_at, expires_at, last_used_at
+        "select api_token_id, name, scopes, client_id, created_at, expires_at, last_used_at,
+                created_by, created_by_id
            from api_tokens
           where organisation_id = $1 and ($2::uuid is null or client_id = $2)
             and ($3::uuid is null or api_token_id > $3)
@@ -126,6 +133,10 @@ pub async fn list(
             created_at: row.created_at,
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
+            author: StoredAuthor {
+                kind: row.created_by,
+                id: row.created_by_id,
+            },
         })
         .collect())
 }
@@ -134,7 +145,7 @@ pub async fn delete(db: &mut PgConnection, scope: &Scope, token_id: Uuid) -> Res
     let row = sqlx::query!(
         "delete from api_tokens
           where organisation_id = $1 and ($2::uuid is null or client_id = $2) and api_token_id = $3
-         returning api_token_id, name, scopes, client_id, created_at, expires_at, last_used_at",
+         returning api_token_id, name, scopes, client_id, created_at, expires_at, last_used_at, created_by, created_by_id",
         scope.organisation_id(),
         scope.client_id(),
         token_id,
@@ -149,6 +160,10 @@ pub async fn delete(db: &mut PgConnection, scope: &Scope, token_id: Uuid) -> Res
         created_at: row.created_at,
         expires_at: row.expires_at,
         last_used_at: row.last_used_at,
+        author: StoredAuthor {
+            kind: row.created_by,
+            id: row.created_by_id,
+        },
     }))
 }
 

@@ -47,20 +47,26 @@ pub async fn replay(
         Err(problem) => return Ok(request.into_response(problem.error_response())),
     };
     match answered(&api, &key, &mut request).await {
-        Ok(Some(answer)) => Ok(request.into_response(answer)),
-        Ok(None) => run(&api, &key, request, next).await,
+        Ok(First::Answered(answer)) => Ok(request.into_response(answer)),
+        Ok(First::Runs(claimed_at)) => run(&api, (&key, claimed_at), request, next).await,
         Err(problem) => Ok(request.into_response(problem.error_response())),
     }
 }
 
-/// The first answer, if there is one; `None` if the operation is to run now.
-async fn answered(api: &Api, key: &Key, request: &mut ServiceRequest) -> Result<Option<HttpResponse>, Problem> {
+/// What became of the first request with a key.
+enum First {
+    Answered(HttpResponse),
+    /// This is the first one. Its claim counts from this time.
+    Runs(DateTime<Utc>),
+}
+
+async fn answered(api: &Api, key: &Key, request: &mut ServiceRequest) -> Result<First, Problem> {
     let request_digest = digest_body(request).await?;
     match claim(api, key, &request_digest, crate::clock::now()).await? {
-        Claim::New => Ok(None),
+        Claim::New(claimed_at) => Ok(First::Runs(claimed_at)),
         Claim::Done { status, answer_sealed } => {
             let answer = api.keyring.open(&context(key), &answer_sealed)?;
-            Ok(Some(replayed(status, answer)))
+            Ok(First::Answered(replayed(status, answer)))
         }
         Claim::Busy => Err(Problem::conflict(
             "A request with this Idempotency-Key is still at work. Try again in a moment.",
@@ -108,12 +114,12 @@ async fn claim(api: &Api, key: &Key, request_digest: &[u8], now: DateTime<Utc>) 
 
 async fn run(
     api: &Api,
-    key: &Key,
+    claim: (&Key, DateTime<Utc>),
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let (request, response) = next.call(request).await?.map_into_boxed_body().into_parts();
-    let kept = keep(api, key, response).await;
+    let kept = keep(api, claim, response).await;
     Ok(ServiceResponse::new(
         request,
         kept.unwrap_or_else(|problem| problem.error_response()),
@@ -121,17 +127,26 @@ async fn run(
 }
 
 /// Only what was done is worth repeating: after a refusal or a failure the caller may mend and try again.
-async fn keep(api: &Api, key: &Key, response: HttpResponse) -> Result<HttpResponse, Problem> {
+async fn keep(
+    api: &Api,
+    (key, claimed_at): (&Key, DateTime<Utc>),
+    response: HttpResponse,
+) -> Result<HttpResponse, Problem> {
     let mut db = api.pool.acquire().await?;
     if !response.status().is_success() {
-        store::release(&mut db, key).await?;
+        store::release(&mut db, key, claimed_at).await?;
         return Ok(response);
     }
     let status = response.status().as_u16();
     let (head, answer) = response.into_parts();
     let answer = to_bytes(answer).await.unwrap_or_default();
     let sealed = api.keyring.seal(&context(key), &answer);
-    store::complete(&mut db, key, status, &sealed).await?;
+    if !store::complete(&mut db, key, claimed_at, (status, &sealed)).await? {
+        tracing::warn!(
+            event = "api.idempotency_claim_lost",
+            "a request took so long that another one with its Idempotency-Key was run: its answer is not kept"
+        );
+    }
     Ok(head.set_body(BoxBody::new(answer)))
 }
 

@@ -10,8 +10,8 @@ pub struct Key {
 }
 
 pub enum Claim {
-    /// It is ours to run.
-    New,
+    /// It is ours to run. A later one, after we were taken for dead, has another time.
+    New(DateTime<Utc>),
     Done {
         status: u16,
         answer_sealed: Vec<u8>,
@@ -28,21 +28,22 @@ pub async fn claim(
     abandoned: DateTime<Utc>,
     expired: DateTime<Utc>,
 ) -> Result<Claim, sqlx::Error> {
-    let claimed = sqlx::query!(
+    let claimed_at = sqlx::query_scalar!(
         "insert into idempotency_keys as k (api_token_id, key, request_digest) values ($1, $2, $3)
              on conflict on constraint idempotency_keys_pkey do update
                 set request_digest = excluded.request_digest, status = null, answer_sealed = null, created_at = now()
-              where k.created_at < $5 or (k.status is null and k.created_at < $4)",
+              where k.created_at < $5 or (k.status is null and k.created_at < $4)
+          returning created_at",
         key.token_id,
         key.key,
         request_digest,
         abandoned,
         expired,
     )
-    .execute(&mut *db)
+    .fetch_optional(&mut *db)
     .await?;
-    if claimed.rows_affected() == 1 {
-        return Ok(Claim::New);
+    if let Some(claimed_at) = claimed_at {
+        return Ok(Claim::New(claimed_at));
     }
     let row = sqlx::query!(
         "select request_digest, status, answer_sealed from idempotency_keys where api_token_id = $1 and key = $2",
@@ -64,28 +65,34 @@ pub async fn claim(
     })
 }
 
-pub async fn complete(db: &mut PgConnection, key: &Key, status: u16, answer_sealed: &[u8]) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update idempotency_keys set status = $3, answer_sealed = $4 where api_token_id = $1 and key = $2",
+/// Keeps the answer, if the claim still counts.
+pub async fn complete(
+    db: &mut PgConnection,
+    key: &Key,
+    claimed_at: DateTime<Utc>,
+    (status, answer_sealed): (u16, &[u8]),
+) -> Result<bool, sqlx::Error> {
+    let completed = sqlx::query!(
+        "update idempotency_keys set status = $4, answer_sealed = $5
+          where api_token_id = $1 and key = $2 and created_at = $3 and status is null",
         key.token_id,
         key.key,
+        claimed_at,
         status.cast_signed(),
         answer_sealed,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    );
+    Ok(completed.execute(db).await?.rows_affected() == 1)
 }
 
-pub async fn release(db: &mut PgConnection, key: &Key) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "delete from idempotency_keys where api_token_id = $1 and key = $2",
+/// Gives the key back, if the claim still counts.
+pub async fn release(db: &mut PgConnection, key: &Key, claimed_at: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+    let released = sqlx::query!(
+        "delete from idempotency_keys where api_token_id = $1 and key = $2 and created_at = $3 and status is null",
         key.token_id,
-        key.key
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+        key.key,
+        claimed_at,
+    );
+    Ok(released.execute(db).await?.rows_affected() == 1)
 }
 
 /// Deletes keys made before `before`.

@@ -29,6 +29,12 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    // The name is the person's in every organisation, and one provider speaks for its own organisation only.
+    if member.identity_provider_id.is_some()
+        && (member.memberships > 1 || people::store::has_password(&mut *console.pool.acquire().await?, &member).await?)
+    {
+        return Err(Fault::ProvidersWord);
+    }
     let Some(name) = form.parse("name", Name::parse) else {
         return Ok(page::refuse(&NamePage {
             frame: Frame::member(&request, &member, Section::Settings),

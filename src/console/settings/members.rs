@@ -4,19 +4,23 @@ use askama::Template;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ClientChoice, RoleChoice, parse_standing, read};
+use super::{ClientChoice, RoleChoice, parse_standing, read, tokens::author_name};
 use crate::{
     accounts::{
         Member, Permission, Scope,
+        authorship::Authors,
         email::Email,
         invitations::{self, Invitation, InvitationError, MAX_OPEN, NewInvitation, Sender},
-        members::{self, Colleague, MAX_MEMBERS, MemberError},
+        members::{self, Colleague, MAX_MEMBERS, MemberError, Standing},
+        offboarding::{self, Made},
+        role::Role,
     },
     console::{
         Console,
         fault::Fault,
         form::Form,
         page::{self, Frame, Section},
+        reauthentication,
     },
 };
 
@@ -26,10 +30,16 @@ struct MembersPage {
     frame: Frame,
     own: Uuid,
     members: Vec<Colleague>,
-    invitations: Vec<Invitation>,
+    invitations: Vec<ShownInvitation>,
     form: Form,
     roles: Vec<RoleChoice>,
     clients: Vec<ClientChoice>,
+}
+
+struct ShownInvitation {
+    invitation: Invitation,
+    /// Who made it.
+    author: String,
 }
 
 #[derive(Template)]
@@ -40,6 +50,8 @@ struct MemberPage {
     is_own: bool,
     /// Whether whoever looks at it may change it.
     may_change: bool,
+    /// What ends if this person is removed.
+    made: Made,
     form: Form,
     roles: Vec<RoleChoice>,
     clients: Vec<ClientChoice>,
@@ -88,13 +100,20 @@ async fn members_page(
 ) -> Result<MembersPage, Fault> {
     let mut db = console.pool.acquire().await?;
     let (keyring, now) = (&console.keyring, crate::clock::now());
+    let invitations = invitations::list(&mut db, keyring, scope, (None, MAX_OPEN), now).await?;
+    let stored = invitations.iter().map(|invitation| &invitation.author);
+    let authors = Authors::find(&mut db, keyring, scope, stored).await?;
+    let shown = |invitation: Invitation| ShownInvitation {
+        author: author_name(&authors, &invitation.author),
+        invitation,
+    };
     let mut members = members::list(&mut db, keyring, scope, None, MAX_MEMBERS).await?;
     members.sort_by_key(|member| member.called().to_lowercase());
     Ok(MembersPage {
         frame: Frame::member(request, member, Section::Settings),
         own: member.user_id,
         members,
-        invitations: invitations::list(&mut db, keyring, scope, (None, MAX_OPEN), now).await?,
+        invitations: invitations.into_iter().map(shown).collect(),
         form,
         roles: RoleChoice::offered_by(member.role),
         clients: ClientChoice::all(&mut db, scope).await?,
@@ -112,6 +131,12 @@ pub async fn invite(
     let scope = member.scope(Permission::OrganisationAdmin)?;
     let email = form.parse("email", Email::parse);
     let standing = parse_standing(&mut form);
+    if standing.is_some_and(administers)
+        && form.is_fine()
+        && let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await?
+    {
+        return Ok(response);
+    }
     if let (Some(email), Some(standing)) = (email, standing) {
         let new = NewInvitation { email, standing };
         let mut tx = console.pool.begin().await?;
@@ -126,6 +151,11 @@ pub async fn invite(
     }
     let page = members_page(&request, &console, (&member, &scope), form).await?;
     Ok(page::refuse(&page))
+}
+
+/// Who may make others members, tokens and webhook endpoints.
+fn administers(standing: Standing) -> bool {
+    matches!(standing.role(), Role::Owner | Role::Admin)
 }
 
 fn sender(console: &Console) -> Sender<'_> {
@@ -231,6 +261,7 @@ async fn member_page(
         frame: Frame::member(request, member, Section::Settings),
         is_own: who.user_id == member.user_id,
         may_change: member.role.may_give(who.standing.role()),
+        made: offboarding::count(db, scope, who.user_id).await?,
         form: form.unwrap_or_else(|| Form::of(&stored)),
         who,
         roles: RoleChoice::offered_by(member.role),
@@ -250,7 +281,13 @@ pub async fn change(
     let scope = member.scope(Permission::OrganisationAdmin)?;
     let id = parse_id(&id)?;
     members::find(&mut *console.pool.acquire().await?, &console.keyring, &scope, id).await?;
-    if let Some(wanted) = parse_standing(&mut form) {
+    let wanted = parse_standing(&mut form);
+    if wanted.is_some_and(administers)
+        && let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await?
+    {
+        return Ok(response);
+    }
+    if let Some(wanted) = wanted {
         let mut tx = console.pool.begin().await?;
         match members::change(&mut tx, &scope, id, wanted).await {
             Ok(()) => {

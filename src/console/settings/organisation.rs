@@ -15,6 +15,7 @@ use crate::{
         fault::Fault,
         form::Form,
         page::{self, Frame, Section},
+        reauthentication,
     },
     input::Name,
 };
@@ -110,6 +111,9 @@ pub async fn delete(
 ) -> Result<HttpResponse, Fault> {
     let mut form = read(&request, payload).await?;
     let scope = member.scope(Permission::OrganisationAdmin)?;
+    if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
+        return Ok(response);
+    }
     let mut tx = console.pool.begin().await?;
     match settings::delete(&mut tx, &scope, form.value("confirm")).await {
         Ok(()) => {

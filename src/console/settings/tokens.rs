@@ -7,6 +7,7 @@ use super::{ClientChoice, members::capitalised, parse_client, read};
 use crate::{
     accounts::{
         Member, Permission, Scope,
+        authorship::{Authors, StoredAuthor},
         token::{self, ApiToken, Asked, MAX_TOKENS, TokenError, store},
     },
     console::{
@@ -14,6 +15,7 @@ use crate::{
         fault::Fault,
         form::Form,
         page::{self, Frame, Section},
+        reauthentication,
     },
 };
 
@@ -40,6 +42,8 @@ struct Shown {
     token: ApiToken,
     /// The name of the client that it is limited to.
     client: Option<String>,
+    /// Who made it.
+    author: String,
     is_over: bool,
 }
 
@@ -99,16 +103,19 @@ async fn tokens_page(
     let mut db = console.pool.acquire().await?;
     let clients = ClientChoice::all(&mut db, scope).await?;
     let now = crate::clock::now();
+    let tokens = store::list(&mut db, scope, None, MAX_TOKENS).await?;
+    let stored = tokens.iter().map(|token| &token.author);
+    let authors = Authors::find(&mut db, &console.keyring, scope, stored).await?;
     let shown = |token: ApiToken| {
         let client_id = token.client_id.map(|id| id.to_string());
         let client = client_id.and_then(|id| clients.iter().find(|client| client.id == id));
         Shown {
             client: client.map(|client| client.name.clone()),
+            author: author_name(&authors, &token.author),
             is_over: token.expires_at.is_some_and(|at| at <= now),
             token,
         }
     };
-    let tokens = store::list(&mut db, scope, None, MAX_TOKENS).await?;
     Ok(TokensPage {
         frame: Frame::member(request, member, Section::Settings),
         tokens: tokens.into_iter().rev().map(shown).collect(),
@@ -116,6 +123,11 @@ async fn tokens_page(
         scopes: SCOPES.map(scope_choice),
         clients,
     })
+}
+
+pub(super) fn author_name(authors: &Authors, stored: &StoredAuthor) -> String {
+    let author = authors.author(stored);
+    author.map_or_else(|| "Unknown".to_owned(), |author| capitalised(&author.name))
 }
 
 /// `POST /settings/tokens`: `name`, `scopes`, `client_id`, `expires_in_days`. The text is in this answer and nowhere
@@ -128,6 +140,9 @@ pub async fn submit(
 ) -> Result<HttpResponse, Fault> {
     let mut form = read(&request, payload).await?;
     let scope = member.scope(Permission::OrganisationAdmin)?;
+    if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
+        return Ok(response);
+    }
     let now = crate::clock::now();
     if let Some(new) = asked(&mut form, now)
         && let Some(new) = kept(&mut form, new.parse(&scope, now))?

@@ -12,6 +12,7 @@ use crate::{
         fault::Fault,
         form::{self, Form},
         page::{self, Frame, Section},
+        reauthentication,
     },
     webhooks::{self, Kind, MAX_ENDPOINTS, NewEndpoint, WebhookError, store},
 };
@@ -78,6 +79,9 @@ pub async fn add(
 ) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::OrganisationAdmin)?;
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
+        return Ok(response);
+    }
     let frame = Frame::member(&request, &member, Section::Settings);
     let client_id = form.parse("client_id", |text| match text {
         "" => Ok(None),

@@ -16,6 +16,7 @@ use crate::{
         fault::Fault,
         form::{self, Form},
         page::{self, Frame, Section, moment},
+        reauthentication,
     },
     webhooks::{self, Change, Endpoint},
 };
@@ -76,6 +77,9 @@ pub async fn change(
 ) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::OrganisationAdmin)?;
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
+        return Ok(response);
+    }
     let mut tx = console.pool.begin().await?;
     let endpoint = webhooks::find(&mut tx, &scope, parse(&id)?).await?;
     let Some(typed) = Typed::parse(&mut form) else {
@@ -159,7 +163,10 @@ pub async fn rotate(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::OrganisationAdmin)?;
-    Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
+    if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
+        return Ok(response);
+    }
     let mut tx = console.pool.begin().await?;
     let rotated = webhooks::rotate(&mut tx, &scope, &console.keyring, parse(&id)?, crate::clock::now());
     let (endpoint, secret) = rotated.await?;

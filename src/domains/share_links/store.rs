@@ -19,9 +19,11 @@ pub async fn insert(
     link: &ShareLink,
     token: &LinkToken,
 ) -> Result<(), sqlx::Error> {
+    let by = scope.scope().by();
     sqlx::query!(
-        "insert into share_links (share_link_id, organisation_id, client_id, domain_id, token_digest, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into share_links (share_link_id, organisation_id, client_id, domain_id, token_digest, created_at, expires_at,
+                                  created_by, created_by_id, responsible_user_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         link.id,
         scope.organisation_id(),
         scope.client_id(),
@@ -29,6 +31,9 @@ pub async fn insert(
         token.digest(),
         link.created_at,
         link.expires_at,
+        by.kind(),
+        by.id(),
+        by.responsible_user_id(),
     )
     .execute(db)
     .await?;
