@@ -8,6 +8,9 @@ use super::{
     people::{PASSWORD, Person, leads_to},
 };
 
+/// The page with the form, where it is sent, and its fields.
+type Act<'a> = (&'a str, String, Vec<(&'a str, &'a str)>);
+
 const OWNER: &str = "ada@msp.example";
 const ADMIN: &str = "admin@msp.example";
 
@@ -159,7 +162,6 @@ async fn acts_that_outlive_a_session_ask_for_the_password_again(pool: PgPool) {
     let acme = Acme::new(&app).await;
     let admin = acme.member(ADMIN).await;
     let member = format!("/settings/members/{admin}");
-    type Act<'a> = (&'a str, String, Vec<(&'a str, &'a str)>);
     let acts: [Act<'_>; 5] = [
         (
             "/settings/tokens",
