@@ -1,6 +1,8 @@
 # syntax=docker/dockerfile:1
 
-FROM rust:1.95-slim-trixie AS build
+# Base images are named by digest, so that a build tomorrow is the build of today. To update one: docker pull TAG, then
+# docker inspect --format '{{index .RepoDigests 0}}' TAG.
+FROM rust:1.95-slim-trixie@sha256:e14e87345b4d5964ddcc3491d27ee046a0f23820f340c3c1e24da6880141f7c0 AS build
 WORKDIR /src
 COPY . .
 # The queries were checked against a database when .sqlx/ was written: none is needed here.
@@ -11,7 +13,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin signpost \
  && cp target/release/signpost /usr/local/bin/signpost
 
-FROM debian:trixie-slim
+FROM debian:trixie-slim@sha256:a29215f6a35e51e22adffa17f89e9d2ef06214e64a2bad10d765c46aea49f11f
 # The certificate authorities of the world, for the ACME directory, Entra and webhooks.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
