@@ -196,7 +196,7 @@ async fn forget_dead_nodes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     certificates::served::store::delete_of_the_dead(db).await.map(drop)
 }
 
-/// Looks at every domain that is due, at most [`checks::AT_ONCE`] at once: one that hangs keeps one place, and one
+/// Looks at every domain that is due, at most [`checks::MAX_CHECKS`] at once: one that hangs keeps one place, and one
 /// organisation's keep at most its share.
 pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Notify>, cancel: CancellationToken) {
     const SWEEP: Duration = Duration::from_secs(2);
