@@ -5,6 +5,7 @@
 //! file is read. Aliases are followed here, so that each can be shown. Decides nothing about what it finds.
 mod answer;
 mod ask;
+pub mod verification;
 
 use std::{
     future::Future,

@@ -4,21 +4,18 @@ use uuid::Uuid;
 
 use super::fetch::Fetch;
 use crate::{
-    dns::{Dns, Failure},
+    dns::{
+        Dns, Failure,
+        verification::{Look, VerificationRecord},
+    },
     domains::{
         Connection, Domain,
         connection::{self, Expected, Fetched, Finding, Observation, Records, Verdict},
-        ownership::{
-            proof::{Look, holds},
-            record_name, record_value,
-        },
+        ownership::{record_name, record_value},
     },
     entra::Entra,
     hostname::Hostname,
 };
-
-/// As long as there is a DNS.
-const SURELY_THERE: &str = "a.root-servers.net";
 
 /// Whoever is asked.
 pub struct Looks {
@@ -69,34 +66,12 @@ impl Looks {
     }
 
     async fn ownership(&self, domain: &Domain, hostname: &Hostname) -> Look {
-        let value = record_value(&domain.ownership_key, hostname.as_str());
-        match Look::new(&value, self.dns.txt(&record_name(hostname.as_str())).await) {
-            // Service may end by it: is it the domain's word, or our resolver's, that has lost its way to the internet?
-            Look::Absent { .. } if domain.claim.verification.is_some() && self.denies_everything().await => {
-                Look::Undetermined(Failure::Unreachable)
-            }
-            Look::Absent { observed, .. } => Look::Absent {
-                observed,
-                misplaced: self.misplaced(&value, hostname.as_str()).await,
-            },
-            look => look,
-        }
-    }
-
-    /// Some resolvers say that no name exists when they can't ask.
-    async fn denies_everything(&self) -> bool {
-        matches!(self.dns.addresses(SURELY_THERE).await.a, Err(Failure::NoSuchName))
-    }
-
-    /// The two usual mistakes: the record at the domain itself, and the domain appended by the DNS host once more.
-    async fn misplaced(&self, value: &str, hostname: &str) -> Option<String> {
-        let names = [hostname.to_owned(), format!("{}.{hostname}", record_name(hostname))];
-        let texts = futures_util::future::join_all(names.iter().map(|name| self.dns.txt(name))).await;
-        names
-            .into_iter()
-            .zip(texts)
-            .find(|(_, texts)| texts.as_ref().is_ok_and(|found| holds(value, &found.records)))
-            .map(|(name, _)| name)
+        let record = VerificationRecord {
+            hostname: hostname.as_str(),
+            name: &record_name(hostname.as_str()),
+            value: &record_value(&domain.ownership_key, hostname.as_str()),
+        };
+        self.dns.verification(record, domain.claim.verification.is_some()).await
     }
 
     async fn connection(&self, domain: &Domain, hostname: &Hostname, expected: &Expected) -> Option<Observation> {

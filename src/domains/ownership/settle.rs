@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::{
     claims::{self, Method, Rival, Verdict, Verification, proved_at},
-    proof::Look,
     store::{self, StoredClaim},
 };
 use crate::{
     accounts::Operator,
     audit,
+    dns::verification::Look,
     domains::{DomainError, subject},
     hostname::Hostname,
 };

@@ -5,10 +5,11 @@ use uuid::Uuid;
 
 use super::{
     claims::{Claim, Method, Verification},
-    proof::{Look, Proof},
+    proof::Proof,
 };
 use crate::{
     accounts::{Operator, Scope},
+    dns::verification::Look,
     domains::DomainError,
     hostname::Hostname,
 };
