@@ -27,6 +27,7 @@ pub mod sessions;
 pub mod sign_in;
 pub mod single_sign_on;
 pub mod token;
+pub mod unproved_accounts;
 
 pub use actor::{AccessError, Actor, ClientScope, Member, Operator, Permission, Scope};
 pub use by::By;

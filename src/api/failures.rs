@@ -132,7 +132,8 @@ impl From<SingleSignOnError> for Problem {
             SingleSignOnError::Member(error) => error.into(),
             SingleSignOnError::Organisation(source) => Self::internal(&source),
             // Nobody signs in by the API.
-            SingleSignOnError::Refused(_) => Self::internal(&error),
+            SingleSignOnError::Busy => Self::rate_limited(60),
+            SingleSignOnError::Refused(_) | SingleSignOnError::DomainUnproved => Self::internal(&error),
             SingleSignOnError::Seal(source) => Self::internal(&source),
             SingleSignOnError::Database(source) => Self::database(&source),
         }

@@ -48,6 +48,7 @@ use tokio::sync::Notify;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
+    accounts::single_sign_on::MailDomains,
     domains::{RegistrationRules, checks::Checker, probes::Probes},
     entra::Entra,
     oidc::Oidc,
@@ -73,6 +74,8 @@ pub struct Api {
     pub entra: Entra,
     /// Asks organisations' own providers what they are.
     pub oidc: Oidc,
+    /// Looks up the TXT records of mail domains.
+    pub mail_domains: Arc<MailDomains>,
     pub probes: Arc<Probes>,
 }
 
@@ -136,6 +139,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(single_sign_on::find_single_sign_on)
             .service(single_sign_on::put_single_sign_on)
             .service(single_sign_on::delete_single_sign_on)
+            .service(single_sign_on::check_single_sign_on)
             .service(audit_events::list_audit_events)
             .service(organisations::find_organisation)
             .service(organisations::update_organisation)

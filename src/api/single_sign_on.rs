@@ -1,5 +1,5 @@
 //! The organisation's own OpenID provider. There is one at most.
-use actix_web::{HttpResponse, delete, get, put, web};
+use actix_web::{HttpResponse, delete, get, post, put, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use super::{Api, body::Body, problem::Problem};
 use crate::{
     accounts::{
-        Actor, Permission,
+        Actor, Permission, Scope,
         role::Role,
-        single_sign_on::{self, Provider, SingleSignOnError, Typed},
+        single_sign_on::{self, MailDomain, Provider, SingleSignOnError, Typed},
     },
     input::FieldError,
 };
@@ -34,22 +34,87 @@ pub struct SingleSignOnBody {
 pub struct MailDomainBody {
     #[schema(example = "acme.example")]
     hostname: String,
-    /// False: the domain is not proved any more, and nobody is signed in by it.
+    /// Whether people of the domain are signed in now.
+    signs_in: bool,
+    /// Whether the organisation holds the domain, and the TXT record was found.
     is_proved: bool,
+    record: MailDomainRecordBody,
+    /// For providers that are older than the record: until then people are signed in without it.
+    grace_until: Option<DateTime<Utc>>,
+    /// The last lookup that had an answer.
+    checked_at: Option<DateTime<Utc>>,
+    /// What was found at the record's name.
+    #[schema(example = json!(["signpost-sso-verification=HDVzFhSRCyUfyEBbNSW7xzQBCTM"]))]
+    observed: Vec<String>,
+    /// Since when no answer has held the value. A proved domain stays so for three days.
+    missing_since: Option<DateTime<Utc>>,
+}
+
+/// The record that lets the provider sign in people of the domain. It is not the one that proves the domain for devices.
+#[derive(Serialize, ToSchema)]
+pub struct MailDomainRecordBody {
+    #[serde(rename = "type")]
+    #[schema(example = "TXT")]
+    kind: &'static str,
+    #[schema(example = "_signpost-sso.acme.example")]
+    name: String,
+    #[schema(example = "signpost-sso-verification=HDVzFhSRCyUfyEBbNSW7xzQBCTM")]
+    value: String,
+}
+
+impl MailDomainBody {
+    fn of(domain: MailDomain, now: DateTime<Utc>) -> Self {
+        Self {
+            signs_in: domain.signs_in(now),
+            is_proved: domain.is_proved(),
+            hostname: domain.hostname,
+            record: MailDomainRecordBody {
+                kind: "TXT",
+                name: domain.record_name,
+                value: domain.record_value,
+            },
+            grace_until: domain.grace_until,
+            checked_at: domain.checked_at,
+            observed: domain.observed,
+            missing_since: domain.missing_since,
+        }
+    }
+}
+
+/// For the OpenAPI document.
+fn example() -> serde_json::Value {
+    serde_json::json!({
+        "issuer": "https://accounts.google.com",
+        "client_id": "3f1c0a7e-signpost",
+        "mail_domains": [{
+            "hostname": "acme.example",
+            "signs_in": true,
+            "is_proved": true,
+            "record": {
+                "type": "TXT",
+                "name": "_signpost-sso.acme.example",
+                "value": "signpost-sso-verification=HDVzFhSRCyUfyEBbNSW7xzQBCTM",
+            },
+            "grace_until": null,
+            "checked_at": "2026-11-01T09:00:00Z",
+            "observed": ["signpost-sso-verification=HDVzFhSRCyUfyEBbNSW7xzQBCTM"],
+            "missing_since": null,
+        }],
+        "new_member_role": "viewer",
+        "redirect_uri": "https://portal.signpost.example/sign-in/single-sign-on/callback",
+        "created_at": "2026-11-01T09:00:00Z",
+        "changed_at": "2026-11-01T09:00:00Z",
+    })
 }
 
 impl SingleSignOnBody {
     fn of(provider: Provider, portal_url: &str) -> Self {
         let domains = provider.mail_domains.into_iter();
+        let now = crate::clock::now();
         Self {
             issuer: provider.issuer.as_str().to_owned(),
             client_id: provider.client_id,
-            mail_domains: domains
-                .map(|domain| MailDomainBody {
-                    hostname: domain.hostname,
-                    is_proved: domain.is_proved,
-                })
-                .collect(),
+            mail_domains: domains.map(|domain| MailDomainBody::of(domain, now)).collect(),
             new_member_role: provider.new_member_role.map(Role::as_str),
             redirect_uri: single_sign_on::redirect_url(portal_url),
             created_at: provider.created_at,
@@ -68,7 +133,7 @@ pub struct SingleSignOnChange {
     /// Left out: the one that is there stays, unless the issuer or the client ID is another.
     #[serde(default)]
     client_secret: Option<String>,
-    /// Domains of yours, and proved.
+    /// Verified domains of yours. Each needs a TXT record of its own, which the answer names.
     mail_domains: Vec<String>,
     #[serde(default)]
     new_member_role: Option<String>,
@@ -78,27 +143,28 @@ pub struct SingleSignOnChange {
 #[utoipa::path(
     tag = "People",
     responses(
-        (status = 200, body = SingleSignOnBody, example = json!({"issuer": "https://accounts.google.com", "client_id": "3f1c0a7e-signpost", "mail_domains": [{"hostname": "acme.example", "is_proved": true}], "new_member_role": null, "redirect_uri": "https://portal.signpost.example/sign-in/single-sign-on/callback", "created_at": "2026-11-01T09:00:00Z", "changed_at": "2026-11-01T09:00:00Z"})),
+        (status = 200, body = SingleSignOnBody, example = json!(example())),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
     ),
 )]
 #[get("/single-sign-on")]
 pub async fn find_single_sign_on(actor: Actor, api: web::Data<Api>) -> Result<web::Json<SingleSignOnBody>, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
-    let provider = single_sign_on::find(&mut *api.pool.acquire().await?, &scope).await?;
-    let provider = provider.ok_or(SingleSignOnError::NotFound)?;
-    Ok(web::Json(SingleSignOnBody::of(provider, &api.portal_url)))
+    stored(&api, &scope).await
 }
 
 /// Set up single sign-on
 ///
-/// The provider is asked for its configuration before anything is kept. The secret is in no answer. Another issuer or
-/// client ID is another provider: whoever was signed in by the one before is signed out.
+/// The provider is asked for its configuration before anything is stored. The secret is in no answer. Another issuer or
+/// client ID is another provider: people who signed in with the previous one are signed out.
+///
+/// People of a mail domain are signed in as soon as the domain's TXT record for single sign-on is found. It is looked up
+/// with this call and regularly after it.
 #[utoipa::path(
     tag = "People",
     request_body = SingleSignOnChange,
     responses(
-        (status = 200, body = SingleSignOnBody, example = json!({"issuer": "https://accounts.google.com", "client_id": "3f1c0a7e-signpost", "mail_domains": [{"hostname": "acme.example", "is_proved": true}], "new_member_role": "viewer", "redirect_uri": "https://portal.signpost.example/sign-in/single-sign-on/callback", "created_at": "2026-11-01T09:00:00Z", "changed_at": "2026-11-01T09:00:00Z"})),
+        (status = 200, body = SingleSignOnBody, example = json!(example())),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
     ),
 )]
@@ -127,7 +193,39 @@ pub async fn put_single_sign_on(
     let mut tx = api.pool.begin().await?;
     let saved = single_sign_on::save(&mut tx, &api.keyring, &scope, &wanted, crate::clock::now()).await?;
     tx.commit().await?;
-    Ok(web::Json(SingleSignOnBody::of(saved, &api.portal_url)))
+    drop(saved);
+    match api.mail_domains.check_now(&scope).await {
+        // The records are looked up within a minute in any case.
+        Err(SingleSignOnError::Busy) => {}
+        checked => checked?,
+    }
+    stored(&api, &scope).await
+}
+
+/// Check the mail domains
+///
+/// Looks the TXT records for single sign-on up now, and answers with what was found.
+#[utoipa::path(
+    tag = "People",
+    responses(
+        (status = 200, body = SingleSignOnBody, example = json!(example())),
+        (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 429, body = Problem),
+    ),
+)]
+#[post("/single-sign-on/check")]
+pub async fn check_single_sign_on(actor: Actor, api: web::Data<Api>) -> Result<web::Json<SingleSignOnBody>, Problem> {
+    let scope = actor.scope(Permission::OrganisationAdmin)?;
+    single_sign_on::find(&mut *api.pool.acquire().await?, &scope)
+        .await?
+        .ok_or(SingleSignOnError::NotFound)?;
+    api.mail_domains.check_now(&scope).await?;
+    stored(&api, &scope).await
+}
+
+async fn stored(api: &Api, scope: &Scope) -> Result<web::Json<SingleSignOnBody>, Problem> {
+    let provider = single_sign_on::find(&mut *api.pool.acquire().await?, scope).await?;
+    let provider = provider.ok_or(SingleSignOnError::NotFound)?;
+    Ok(web::Json(SingleSignOnBody::of(provider, &api.portal_url)))
 }
 
 /// Delete the single sign-on

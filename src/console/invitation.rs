@@ -48,7 +48,7 @@ enum Way {
     SignOutFirst,
     /// There is an account, and nobody is signed in.
     SignInFirst,
-    /// There is none.
+    /// There is none, or one whose address only a provider has vouched for.
     SignUp,
 }
 
@@ -56,6 +56,7 @@ fn way(opened: &Opened, member: Option<&Member>) -> Way {
     match (opened.user_id, member) {
         (Some(user_id), Some(member)) if member.user_id == user_id => Way::Join,
         (_, Some(_)) => Way::SignOutFirst,
+        (Some(_), None) if !opened.replaces_account_of.is_empty() => Way::SignUp,
         (Some(_), None) => Way::SignInFirst,
         (None, None) => Way::SignUp,
     }

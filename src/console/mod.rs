@@ -42,6 +42,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::{
+    accounts::single_sign_on::MailDomains,
     domains::{RegistrationRules, checks::Checker, probes::Probes, standing::Standings},
     entra::Entra,
     oidc::Oidc,
@@ -72,6 +73,8 @@ pub struct Console {
     pub entra: Entra,
     /// Asks organisations' own providers who somebody is.
     pub oidc: Oidc,
+    /// Looks up the TXT records of mail domains.
+    pub mail_domains: Arc<MailDomains>,
     pub may_register: bool,
     /// On a demo server without a mail server, mails are shown.
     pub shows_mails: bool,

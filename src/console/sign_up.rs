@@ -14,6 +14,7 @@ use crate::{
     accounts::{
         email::Email,
         registrations::{self, Answer, NewRegistration, RegistrationError, SignUpBrowser},
+        unproved_accounts,
     },
     input::{Name, unlinkable},
     mail::Mail,
@@ -41,6 +42,7 @@ impl From<RegistrationError> for Fault {
         match error {
             RegistrationError::NotFound => Self::NoSuchPage,
             RegistrationError::Organisation(error) => error.into(),
+            RegistrationError::Member(error) => error.into(),
             RegistrationError::Database(error) => Self::Database(error),
         }
     }
@@ -96,7 +98,10 @@ pub async fn submit(
     };
     let mut tx = console.pool.begin().await?;
     let answer = registrations::begin(&mut tx, &console.keyring, &new, signs_up_in, now).await?;
-    match mail(&console.portal_url, &new, &answer) {
+    let digest = new.email.digest(&mut tx, &console.keyring).await?;
+    let replaced = unproved_accounts::organisations(&mut tx, &digest).await?;
+    let replacing = unproved_accounts::mail_paragraph(&console.portal_url, &replaced);
+    match mail(&console.portal_url, &new, &answer, &replacing) {
         Some(mail) => outbox::post(&mut tx, &console.keyring, None, &mail, now).await?,
         None => console.attempts.count_refused(Limit::Mails),
     }
@@ -106,7 +111,8 @@ pub async fn submit(
 
 /// A stranger may have typed the names, and the reader may know nothing of it: the mail says who signed up as what, and
 /// nothing in it that was typed becomes a link or another line.
-fn mail(portal: &str, new: &NewRegistration, answer: &Answer) -> Option<Mail> {
+/// `replacing` is said of an account that the link replaces.
+fn mail(portal: &str, new: &NewRegistration, answer: &Answer, replacing: &str) -> Option<Mail> {
     let typed = format!(
         "    Organisation: {}\n    Name: {}",
         unlinkable(&new.organisation),
@@ -116,7 +122,7 @@ fn mail(portal: &str, new: &NewRegistration, answer: &Answer) -> Option<Mail> {
         Answer::Confirm(secret) => (
             "Confirm your address",
             format!(
-                "Someone signed up to Signpost with this address, as:\n\n{typed}\n\nIf this was you, open this link to confirm it. It works for 24 hours:\n\n{portal}/sign-up/confirm/{}\n\nIf you open it in another browser than the one you signed up in, you choose your password there.\n\nIf this wasn't you, ignore this e-mail: no account is created. Nobody can use your address without this link.\n",
+                "Someone signed up to Signpost with this address, as:\n\n{typed}\n\nIf this was you, open this link to confirm it. It works for 24 hours:\n\n{portal}/sign-up/confirm/{}\n\nIf you open it in another browser than the one you signed up in, you choose your password there.\n\n{replacing}If this wasn't you, ignore this e-mail: no account is created. Nobody can use your address without this link.\n",
                 secret.expose()
             ),
         ),

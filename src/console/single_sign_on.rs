@@ -72,7 +72,18 @@ pub async fn submit(
     };
     let hostname = mail_domain(&email).unwrap_or_default();
     let mut db = console.pool.acquire().await?;
-    let door = single_sign_on::door_of(&mut db, &console.keyring, &hostname, None).await?;
+    let door = match single_sign_on::door_of(&mut db, &console.keyring, &hostname, None).await {
+        Err(SingleSignOnError::DomainUnproved) => {
+            form.complain(
+                "",
+                format!(
+                    "Single sign-on is not active for {hostname}: its TXT record for single sign-on was not found. Sign in with your password or a passkey, or ask an admin to look at Settings, Single sign-on."
+                ),
+            );
+            return refuse(form);
+        }
+        door => door?,
+    };
     let Some(door) = door else {
         form.complain(
             "",
@@ -158,8 +169,12 @@ async fn arrive(
     now: DateTime<Utc>,
 ) -> Result<Result<HttpResponse, Refused>, Fault> {
     let mut db = console.pool.acquire().await?;
-    let door = single_sign_on::door_of(&mut db, &console.keyring, &taken.hostname, Some(taken.provider_id)).await?;
+    let door = single_sign_on::door_of(&mut db, &console.keyring, &taken.hostname, Some(taken.provider_id)).await;
     drop(db);
+    let door = match door {
+        Err(SingleSignOnError::DomainUnproved) => return Ok(Err(Refused::unproved(&taken.hostname))),
+        door => door?,
+    };
     // The domain has gone to somebody else, or the provider was changed, while they signed in.
     let Some(door) = door else {
         return Ok(Err(Refused::gone(&taken.hostname)));
@@ -239,6 +254,8 @@ impl From<SingleSignOnError> for Fault {
             SingleSignOnError::Database(error) => Self::Database(error),
             SingleSignOnError::Member(error) => error.into(),
             SingleSignOnError::Organisation(error) => error.into(),
+            SingleSignOnError::Busy => Self::TooMany(60),
+            SingleSignOnError::DomainUnproved => Self::NoSuchPage,
             other @ (SingleSignOnError::Invalid(_) | SingleSignOnError::Refused(_) | SingleSignOnError::Seal(_)) => {
                 Self::Internal(other.to_string())
             }

@@ -32,6 +32,14 @@ impl Refused {
         Self::of(what, None)
     }
 
+    /// The domain's record for single sign-on is missing.
+    pub fn unproved(hostname: &str) -> Self {
+        Self::of(
+            format!("Single sign-on is not active for {hostname}. Sign in with your password or a passkey."),
+            Some("Add the domain's TXT record. Signpost's settings show it, under Single sign-on."),
+        )
+    }
+
     /// `error`: whatever stood in the address. Only the standard's words are looked at, and none is shown.
     pub fn by_provider(error: &str) -> Self {
         let (what, remedy) = match error {
@@ -129,7 +137,7 @@ fn no_address(why: NoAddress) -> (&'static str, &'static str) {
         ),
         NoAddress::OtherDomain => (
             "your e-mail address is of a domain for which it may not speak here.",
-            "Add the domain in Signpost's settings, under Single sign-on. It must be one of the organisation's domains, and proved.",
+            "Add the domain in Signpost's settings, under Single sign-on, and the TXT record that they show for it.",
         ),
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::{Addresses, Installation, Purpose, ca_file, names, outside::Outside, serving::Serving};
 use crate::{
+    accounts::single_sign_on::MailDomains,
     api::{Api, rate_limit::RateLimits},
     certificates::wanted::Wanted,
     config::{Certificates, Registration, Settings},
@@ -65,7 +66,7 @@ pub fn api(
         limits: Limits::default(),
     };
     let looks = Looks {
-        dns,
+        dns: dns.clone(),
         fetch: Fetch {
             probe: probe.clone(),
             https_port: settings.public_https_port,
@@ -75,11 +76,18 @@ pub fn api(
         entra: entra.clone(),
         turns_at_entra: Semaphore::new(4),
     };
+    let portal_url = names::portal_url(settings, addresses);
+    let mail_domains = MailDomains::new(
+        installation.postgres.background().clone(),
+        dns.clone(),
+        installation.keyring.clone(),
+        portal_url.clone(),
+    );
     Ok(Api {
         pool: installation.postgres.pool().clone(),
         keyring: installation.keyring.clone(),
         registration_rules: names::own(settings),
-        portal_url: names::portal_url(settings, addresses),
+        portal_url,
         trial_root: trial_root(settings),
         checker: Arc::new(Checker {
             pool: installation.postgres.background().clone(),
@@ -92,6 +100,7 @@ pub fn api(
         limits: RateLimits::default(),
         entra,
         oidc,
+        mail_domains: Arc::new(mail_domains),
         probes: Arc::new(Probes::new(probe, settings.public_https_port, own_checks)),
     })
 }
@@ -117,6 +126,7 @@ pub fn console(
         registration_rules: api.registration_rules.clone(),
         entra: api.entra.clone(),
         oidc: api.oidc.clone(),
+        mail_domains: api.mail_domains.clone(),
         may_register: settings.registration == Registration::Open,
         shows_mails: purpose == Purpose::Demo && settings.smtp_url.is_none(),
         trusted_proxies: settings.trusted_proxies.clone(),
@@ -183,6 +193,7 @@ pub fn start(tasks: &mut Tasks, api: &Data<Api>, console: &Data<Console>, messen
     let Messengers { postman, courier } = messengers;
     let look = jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel());
     tasks.spawn("checks", look);
+    tasks.spawn("single sign-on records", api.mail_domains.clone().run(tasks.cancel()));
     if let Some(postman) = postman {
         tasks.spawn("mails", postman.run(tasks.cancel()));
     }

@@ -91,16 +91,7 @@ async fn post(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let scope = Operator::checking().scope(organisation_id);
-    for user_id in people::store::list_administrators(db, &scope).await? {
-        // One whose address does not open, or who has just left, keeps nobody else from theirs.
-        let person = match people::find(db, keyring, user_id).await {
-            Ok(Some(person)) => person,
-            Ok(None) => continue,
-            Err(error) => {
-                tracing::error!(user.id = %user_id, %error, "somebody's address can't be read");
-                continue;
-            }
-        };
+    for person in people::administrators(db, keyring, &scope).await? {
         let mail = Mail {
             to: person.email.expose().to_owned(),
             subject: subject.to_owned(),

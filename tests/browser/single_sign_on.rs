@@ -2,14 +2,20 @@
 use signpost::demo;
 use sqlx::PgPool;
 
-use crate::{chromium::Scripts, portal::Portal, real_provider::RealProvider};
+use crate::{
+    chromium::Scripts,
+    dns::{TestDns, txt},
+    portal::Portal,
+    real_provider::RealProvider,
+};
 
 const EMAIL: &str = "grace@contoso.example";
 
 /// Looks at the pages on the way, where the judge's own script may run.
 async fn sets_it_up_and_signs_in(pool: PgPool, scripts: Scripts) {
     let is_judged = scripts == Scripts::Run;
-    let portal = Portal::start(pool, scripts).await;
+    let mut dns = TestDns::start(&[]);
+    let portal = Portal::start_with(pool, scripts, &[("SIGNPOST_DNS_SERVERS", &dns.address())]).await;
     let password = portal.fill_demo().await;
     portal.open("/sign-in").await;
     portal.fill("email", demo::EMAIL).await;
@@ -34,6 +40,21 @@ async fn sets_it_up_and_signs_in(pool: PgPool, scripts: Scripts) {
     portal.fill("client_secret", "a secret: with/odd+characters%").await;
     portal.press("Save").await;
     portal.arrives("/settings/single-sign-on?done=saved").await;
+    portal.shows("Not active").await;
+    if is_judged {
+        portal.look_here("single-sign-on-settings-unproved").await;
+    }
+    let name = portal
+        .find(".records td[data-label=Name] code")
+        .await
+        .text()
+        .await
+        .unwrap();
+    let value = portal.find(".records td[data-label=\"Value to set\"] code").await;
+    dns.change(&[txt(&name, &[&value.text().await.unwrap()])]);
+    portal.press("Check now").await;
+    portal.arrives("/settings/single-sign-on?done=checked").await;
+    portal.shows("The record was found").await;
     if is_judged {
         portal.look_here("single-sign-on-settings").await;
         portal

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::app::{JSON, Msp, TestApp, raw};
 
-const OPERATIONS: usize = 58;
+const OPERATIONS: usize = 59;
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 struct Operation {

@@ -61,6 +61,7 @@ const FORMS: &[(&str, Twin)] = &[
     ),
     ("/settings/branding/logo/remove", Api(&["DELETE /organisation/logo"])),
     ("/settings/single-sign-on", Api(&["PUT /single-sign-on"])),
+    ("/settings/single-sign-on/check", Api(&["POST /single-sign-on/check"])),
     ("/settings/single-sign-on/delete", Api(&["DELETE /single-sign-on"])),
     ("/sign-in/single-sign-on", Only(ACCOUNT)),
     ("/settings/invitations", Api(&["POST /invitations"])),

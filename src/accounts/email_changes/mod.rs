@@ -8,10 +8,12 @@ use uuid::Uuid;
 use super::{
     Member, Operator,
     email::Email,
+    members::MemberError,
     organisations::{OrganisationError, email_context},
     password_links,
     people::{self, Person},
     secret_text::SecretText,
+    unproved_accounts,
 };
 use crate::{
     audit,
@@ -41,6 +43,8 @@ pub enum EmailChangeError {
     TooMany,
     #[error(transparent)]
     Organisation(#[from] OrganisationError),
+    #[error(transparent)]
+    Member(#[from] MemberError),
     #[error("the addresses could not be read or written")]
     Database(#[from] sqlx::Error),
 }
@@ -83,9 +87,10 @@ pub async fn begin(
         audit::Event::of_member(member, "member.email_change_begun"),
     )
     .await?;
+    let is_unproved = !unproved_accounts::organisations(db, &digest).await?.is_empty();
     Ok(match known {
-        Some(_) => Answer::Known,
-        None => Answer::Confirm(secret),
+        Some(_) if !is_unproved => Answer::Known,
+        _ => Answer::Confirm(secret),
     })
 }
 
@@ -111,12 +116,15 @@ pub async fn confirm(
     secret: &SecretText,
     now: DateTime<Utc>,
 ) -> Result<(Person, Email), EmailChangeError> {
+    let email = find(db, keyring, member, secret, now).await?;
+    let digest = email.digest(db, keyring).await?;
+    // Organisations are locked before people.
+    unproved_accounts::replace(db, &digest).await?;
     // Of two links that are opened at once one counts: it uses up the other.
     people::store::lock(db, Operator::signing_in(), &[member.user_id]).await?;
-    let email = find(db, keyring, member, secret, now).await?;
+    find(db, keyring, member, secret, now).await?;
     let before = people::find(db, keyring, member.user_id).await?;
     let before = before.ok_or(EmailChangeError::NotFound)?;
-    let digest = email.digest(db, keyring).await?;
     let sealed = keyring.seal(&email_context(member.user_id), email.expose().as_bytes());
     match people::store::update_email(db, member, &sealed, &digest).await {
         // Somebody signed up with it since.

@@ -11,6 +11,7 @@ use crate::{
         members::{self, MemberError, Standing},
         people::{self, NewPerson},
         secret_text::SecretText,
+        unproved_accounts,
     },
     sealed::Keyring,
 };
@@ -21,6 +22,8 @@ pub struct Opened {
     pub invitation: Invitation,
     /// Who has this address; none: nobody yet.
     pub user_id: Option<Uuid>,
+    /// Only single sign-on of these organisations has vouched for the address: accepting replaces that account.
+    pub replaces_account_of: Vec<String>,
 }
 
 /// Who has become a member of what.
@@ -46,6 +49,7 @@ pub async fn open(
         organisation: store::find_organisation(db, &scope).await?,
         invitation: find(db, keyring, &scope, found.invitation_id, now).await?,
         user_id: known.map(|known| known.user_id),
+        replaces_account_of: unproved_accounts::organisations(db, &found.email_digest).await?,
     })
 }
 
@@ -66,7 +70,7 @@ pub async fn accept(
     join(db, &taken, user_id).await
 }
 
-/// Makes somebody new, and a member.
+/// Makes somebody new, and a member. An account whose address only a provider has vouched for is replaced.
 pub async fn accept_as_new(
     db: &mut PgConnection,
     keyring: &Keyring,
@@ -79,10 +83,12 @@ pub async fn accept_as_new(
     let email = keyring
         .open(&context(taken.invitation_id), &taken.email_sealed)
         .map_err(MemberError::from)?;
+    unproved_accounts::replace(db, &taken.email_digest).await?;
     let new = NewPerson {
         email: &Email::opened(email).ok_or(InvitationError::NotFound)?,
         name: Some(name),
         password_hash: Some(password_hash),
+        is_email_unproved: false,
     };
     let user_id = people::create(db, keyring, new).await?;
     join(db, &taken, user_id).await

@@ -195,6 +195,13 @@ pub async fn leave(db: &mut PgConnection, member: &Member) -> Result<(), MemberE
     take_out(db, &scope, member.user_id, ("member.left", now)).await
 }
 
+/// Takes a member out whose account gives way to the owner of its address.
+pub(super) async fn replace(db: &mut PgConnection, scope: &Scope, user_id: Uuid) -> Result<(), MemberError> {
+    let now = store::find_standing(db, scope, user_id).await?;
+    let now = now.ok_or(MemberError::NotFound)?;
+    take_out(db, scope, user_id, ("member.replaced", now)).await
+}
+
 async fn take_out(
     db: &mut PgConnection,
     scope: &Scope,

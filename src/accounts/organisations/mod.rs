@@ -140,6 +140,7 @@ pub async fn found(
         email: founding.email,
         name: founding.name,
         password_hash: founding.password_hash,
+        is_email_unproved: false,
     };
     let user_id = people::create(db, keyring, new).await?;
     people::store::insert_membership(db, organisation_id, user_id, (Role::Owner, None)).await?;

@@ -22,6 +22,7 @@ use super::{
     second_factors::{self, store::Summary},
     secret_text::SecretText,
     sessions::{self, Session},
+    unproved_accounts,
 };
 use crate::{audit, sealed::Keyring};
 
@@ -130,6 +131,7 @@ pub async fn redeem(
         return Err(PasswordLinkError::NotFound);
     }
     people::store::update_password(db, operator, user_id, reset.password_hash).await?;
+    unproved_accounts::store::set_proved(db, operator, user_id).await?;
     store::delete_all(db, user_id).await?;
     email_changes::store::delete_all_of_person(db, operator, user_id).await?;
     let removed_passkeys = passkeys::store::delete_others(db, operator, user_id, reset.kept_passkeys).await?;

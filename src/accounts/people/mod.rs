@@ -38,6 +38,8 @@ pub struct NewPerson<'a> {
     pub email: &'a Email,
     pub name: Option<&'a str>,
     pub password_hash: Option<&'a str>,
+    /// Only a single sign-on provider has said that the address is theirs.
+    pub is_email_unproved: bool,
 }
 
 /// Makes somebody who is a member of nothing yet.
@@ -55,6 +57,7 @@ pub async fn create(db: &mut PgConnection, keyring: &Keyring, new: NewPerson<'_>
         email_digest: &new.email.digest(db, keyring).await?,
         name_sealed: name_sealed.as_deref(),
         password_hash: new.password_hash,
+        is_email_unproved: new.is_email_unproved,
     };
     store::insert(db, &row).await?;
     Ok(user_id)
@@ -69,6 +72,26 @@ pub async fn forget_without_membership(
     // First locked: what another organisation does for them meanwhile must be seen when they are judged.
     store::lock(db, operator, user_ids).await?;
     store::delete_without_membership(db, operator, user_ids).await
+}
+
+/// The owners and admins of the scope's organisation, the oldest membership first. One whose address does not open, or who
+/// has just left, is left out.
+pub async fn administrators(
+    db: &mut PgConnection,
+    keyring: &Keyring,
+    scope: &Scope,
+) -> Result<Vec<Person>, sqlx::Error> {
+    let mut people = Vec::new();
+    for user_id in store::list_administrators(db, scope).await? {
+        match find(db, keyring, user_id).await {
+            Ok(person) => people.extend(person),
+            Err(OrganisationError::Database(error)) => return Err(error),
+            Err(error) => {
+                tracing::error!(event = "person.unreadable", user.id = %user_id, %error, "could not read a person's address");
+            }
+        }
+    }
+    Ok(people)
 }
 
 /// What those of these are called who are members of the organisation: their name, or else their address.

@@ -12,6 +12,7 @@ pub struct NewUser<'a> {
     pub email_digest: &'a [u8],
     pub name_sealed: Option<&'a [u8]>,
     pub password_hash: Option<&'a str>,
+    pub is_email_unproved: bool,
 }
 
 /// What a sign-in is judged by.
@@ -22,12 +23,14 @@ pub struct Credentials {
 
 pub async fn insert(db: &mut PgConnection, new: &NewUser<'_>) -> Result<(), OrganisationError> {
     sqlx::query!(
-        "insert into users (user_id, email_sealed, email_digest, name_sealed, password_hash) values ($1, $2, $3, $4, $5)",
+        "insert into users (user_id, email_sealed, email_digest, name_sealed, password_hash, is_email_unproved)
+         values ($1, $2, $3, $4, $5, $6)",
         new.user_id,
         new.email_sealed,
         new.email_digest,
         new.name_sealed,
         new.password_hash,
+        new.is_email_unproved,
     )
     .execute(db)
     .await?;
@@ -197,6 +200,7 @@ pub async fn list_administrators(db: &mut PgConnection, scope: &Scope) -> Result
     .fetch_all(db)
     .await
 }
+
 pub async fn has_password(db: &mut PgConnection, member: &Member) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select password_hash is not null as "has_password!" from users where user_id = $1"#,

@@ -14,9 +14,11 @@ use uuid::Uuid;
 use super::{
     Operator,
     email::Email,
+    members::MemberError,
     organisations::{self, OrganisationError},
     people,
     secret_text::SecretText,
+    unproved_accounts,
 };
 use crate::sealed::Keyring;
 
@@ -79,6 +81,8 @@ pub enum RegistrationError {
     NotFound,
     #[error(transparent)]
     Organisation(#[from] OrganisationError),
+    #[error(transparent)]
+    Member(#[from] MemberError),
     #[error("the registrations could not be read or written")]
     Database(#[from] sqlx::Error),
 }
@@ -93,6 +97,7 @@ pub async fn begin(
 ) -> Result<Answer, RegistrationError> {
     let digests = new.email.digests(db, keyring).await?;
     let is_known = people::store::find_credentials(db, Operator::signing_in(), &digests.address).await?;
+    let is_unproved = !unproved_accounts::organisations(db, &digests.address).await?.is_empty();
     // Concurrent sign-ups are counted one after the other.
     store::lock(db, &digests.domain, browser.network).await?;
     let since = store::Since {
@@ -128,8 +133,8 @@ pub async fn begin(
     };
     store::insert(db, &registration, &counted_by).await?;
     Ok(match is_known {
-        Some(_) => Answer::Known,
-        None => Answer::Confirm(secret),
+        Some(_) if !is_unproved => Answer::Known,
+        _ => Answer::Confirm(secret),
     })
 }
 
@@ -179,7 +184,7 @@ pub enum Confirmation<'a> {
     },
 }
 
-/// Makes the organisation and its owner.
+/// Makes the organisation and its owner. An account with this address that only a provider has vouched for is replaced.
 pub async fn confirm(
     db: &mut PgConnection,
     keyring: &Keyring,
@@ -201,13 +206,16 @@ pub async fn confirm(
             password_hash,
         } => (organisation, name, password_hash),
     };
+    let email = Email::opened(kept.email.into_bytes()).ok_or(RegistrationError::NotFound)?;
+    let digest = email.digest(db, keyring).await?;
+    unproved_accounts::replace(db, &digest).await?;
     let founded = organisations::found(
         db,
         keyring,
         organisations::Founding {
             organisation,
             name: Some(name),
-            email: &Email::opened(kept.email.into_bytes()).ok_or(RegistrationError::NotFound)?,
+            email: &email,
             password_hash: Some(password_hash),
             is_trusted: false,
         },

@@ -87,7 +87,7 @@ async fn gather(
         new_member_role: door.new_member_role,
         is_full: false,
     };
-    let proved = store::list_proved(db, &scope, door.provider_id).await?;
+    let proved = store::list_signing(db, &scope, door.provider_id).await?;
     match claims::address(&door.issuer, arrival.claims, &proved) {
         Err(why) => facts.address = Err(why),
         Ok(email) => {
@@ -172,6 +172,7 @@ async fn make(db: &mut PgConnection, arrival: &Arrival<'_>) -> Result<Uuid, Sing
         email,
         name: name.as_ref().map(Name::as_str),
         password_hash: None,
+        is_email_unproved: true,
     };
     match people::create(db, arrival.keyring, new).await {
         // Somebody has made an account with it at this very moment: that is theirs.

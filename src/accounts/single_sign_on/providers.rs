@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Issuer, SingleSignOnError, store};
+use super::{Issuer, MailDomain, SingleSignOnError, store};
 use crate::{
     accounts::{Operator, Scope, members, role::Role},
     audit,
@@ -28,14 +28,6 @@ pub struct Provider {
     pub new_member_role: Option<Role>,
     pub created_at: DateTime<Utc>,
     pub changed_at: DateTime<Utc>,
-}
-
-/// A domain whose people it signs in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MailDomain {
-    pub hostname: String,
-    /// Whether the organisation holds it now. Nobody is signed in by one that it does not.
-    pub is_proved: bool,
 }
 
 /// What the provider knows Signpost by. Has no `Debug`.
@@ -162,9 +154,9 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, wanted: &Wanted) -> Res
         let claim = held.iter().find(|claim| claim.hostname == *name);
         let fault = match claim {
             Some(claim) if claim.is_proved => continue,
-            Some(claim) if claim.is_elsewhere => "is proved by another organisation: people of it can't sign in here",
-            Some(claim) if claim.is_registered => "is not proved yet: add its TXT record first",
-            _ => "is none of your domains: add it, and prove that it is yours, first",
+            Some(claim) if claim.is_elsewhere => "is verified by another organisation: its people can't sign in here",
+            Some(claim) if claim.is_registered => "is not verified yet: add its ownership record first",
+            _ => "is not one of your domains: add it and verify it first",
         };
         let fault = format!("{name} {fault}");
         errors.push(FieldError::new(format!("/mail_domains/{index}"), fault));
@@ -260,7 +252,10 @@ pub struct Door {
     pub new_member_role: Option<Role>,
 }
 
-/// The provider of whoever holds a mail domain now; only this one, if it is named.
+/// The provider of the organisation that holds a mail domain now; only this one, if it is named.
+///
+/// # Errors
+/// [`SingleSignOnError::DomainUnproved`] if there is one, and the domain's record for single sign-on is missing.
 pub async fn door_of(
     db: &mut PgConnection,
     keyring: &Keyring,
@@ -269,6 +264,9 @@ pub async fn door_of(
 ) -> Result<Option<Door>, SingleSignOnError> {
     let row = store::find_by_domain(db, Operator::signing_in(), hostname, provider_id).await?;
     let Some(row) = row else { return Ok(None) };
+    if !row.signs_in {
+        return Err(SingleSignOnError::DomainUnproved);
+    }
     let secret = keyring.open(&context(row.identity_provider_id), &row.client_secret_sealed)?;
     Ok(Some(Door {
         provider_id: row.identity_provider_id,

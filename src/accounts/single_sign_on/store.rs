@@ -3,7 +3,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Issuer, MailDomain, Provider, Wanted};
+use super::{
+    Issuer, MailDomain, Provider, Wanted,
+    mail_domains::record::{record_name, record_value},
+};
 use crate::{
     accounts::{Operator, Scope, role::Role},
     hostname::Hostname,
@@ -19,10 +22,11 @@ pub async fn find(db: &mut PgConnection, scope: &Scope) -> Result<Option<Provide
     .fetch_optional(&mut *db)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let mail_domains = sqlx::query_as!(
-        MailDomain,
-        r#"select i.hostname, d.domain_id is not null as "is_proved!"
+    let domains = sqlx::query!(
+        r#"select i.hostname, d.domain_id is not null as "is_held!", o.ownership_key, i.proved_at, i.grace_until,
+                  i.checked_at, i.observed, i.misplaced, i.missing_since
              from identity_provider_domains i
+             join organisations o on o.organisation_id = $2
              left join domains d on d.hostname = i.hostname and d.organisation_id = $2
                                 and d.ownership_verified_at is not null and d.suspended_at is null
             where i.identity_provider_id = $1
@@ -32,11 +36,23 @@ pub async fn find(db: &mut PgConnection, scope: &Scope) -> Result<Option<Provide
     )
     .fetch_all(db)
     .await?;
+    let mail_domains = domains.into_iter().map(|domain| MailDomain {
+        record_name: record_name(&domain.hostname),
+        record_value: record_value(&domain.ownership_key, &domain.hostname),
+        hostname: domain.hostname,
+        is_held: domain.is_held,
+        proved_at: domain.proved_at,
+        grace_until: domain.grace_until,
+        checked_at: domain.checked_at,
+        observed: domain.observed,
+        misplaced: domain.misplaced,
+        missing_since: domain.missing_since,
+    });
     Ok(Some(Provider {
         id: row.identity_provider_id,
         issuer: Issuer::stored(row.issuer),
         client_id: row.client_id,
-        mail_domains,
+        mail_domains: mail_domains.collect(),
         new_member_role: row.new_member_role.as_deref().and_then(Role::parse),
         created_at: row.created_at,
         changed_at: row.changed_at,
@@ -165,6 +181,8 @@ pub struct ByDomain {
     pub client_id: String,
     pub client_secret_sealed: Vec<u8>,
     pub new_member_role: Option<String>,
+    /// Whether the domain is proved for single sign-on.
+    pub signs_in: bool,
 }
 
 /// The provider of the organisation that holds `hostname` now: one holds it at most.
@@ -176,13 +194,18 @@ pub async fn find_by_domain(
 ) -> Result<Option<ByDomain>, sqlx::Error> {
     sqlx::query_as!(
         ByDomain,
-        "select p.identity_provider_id, p.organisation_id, o.name, p.issuer, p.client_id, p.client_secret_sealed, p.new_member_role
+        r#"select p.identity_provider_id, p.organisation_id, o.name, p.issuer, p.client_id, p.client_secret_sealed,
+                  p.new_member_role,
+                  exists(
+                      select from signing_mail_domains s
+                       where s.identity_provider_id = i.identity_provider_id and s.hostname = i.hostname
+                  ) as "signs_in!"
            from identity_provider_domains i
            join identity_providers p using (identity_provider_id)
            join organisations o using (organisation_id)
            join domains d on d.hostname = i.hostname and d.organisation_id = p.organisation_id
           where i.hostname = $1 and ($2::uuid is null or p.identity_provider_id = $2)
-            and d.ownership_verified_at is not null and d.suspended_at is null and o.suspended_at is null",
+            and d.ownership_verified_at is not null and d.suspended_at is null and o.suspended_at is null"#,
         hostname,
         provider_id,
     )
@@ -190,15 +213,11 @@ pub async fn find_by_domain(
     .await
 }
 
-/// The mail domains of a provider that its organisation holds now.
-pub async fn list_proved(db: &mut PgConnection, scope: &Scope, provider_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
+/// The mail domains whose people the provider signs in now.
+pub async fn list_signing(db: &mut PgConnection, scope: &Scope, provider_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select i.hostname
-           from identity_provider_domains i
-           join identity_providers p using (identity_provider_id)
-           join domains d on d.hostname = i.hostname and d.organisation_id = p.organisation_id
-          where p.organisation_id = $1 and p.identity_provider_id = $2
-            and d.ownership_verified_at is not null and d.suspended_at is null",
+        r#"select hostname as "hostname!" from signing_mail_domains
+            where organisation_id = $1 and identity_provider_id = $2"#,
         scope.organisation_id(),
         provider_id,
     )

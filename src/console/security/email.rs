@@ -11,6 +11,7 @@ use crate::{
         email::Email,
         email_changes::{self, Answer, EmailChangeError},
         secret_text::SecretText,
+        unproved_accounts,
     },
     input::unlinkable,
     mail::Mail,
@@ -38,6 +39,7 @@ impl From<EmailChangeError> for Fault {
     fn from(error: EmailChangeError) -> Self {
         match error {
             EmailChangeError::Organisation(error) => error.into(),
+            EmailChangeError::Member(error) => error.into(),
             EmailChangeError::Database(error) => Self::Database(error),
             EmailChangeError::NotFound | EmailChangeError::Same | EmailChangeError::TooMany => Self::NoSuchPage,
         }
@@ -83,7 +85,10 @@ pub async fn submit(
         answer => answer?,
     };
     let before = person(&mut tx, &console, &member).await?;
-    for mail in mails(&console.portal_url, (&before, &member), &email, &answer) {
+    let digest = email.digest(&mut tx, &console.keyring).await?;
+    let replaced = unproved_accounts::organisations(&mut tx, &digest).await?;
+    let replacing = unproved_accounts::mail_paragraph(&console.portal_url, &replaced);
+    for mail in mails(&console.portal_url, (&before, &member), &email, (&answer, &replacing)) {
         outbox::post(&mut tx, &console.keyring, None, &mail, now).await?;
     }
     tx.commit().await?;
@@ -91,7 +96,12 @@ pub async fn submit(
 }
 
 /// To the new address, and to the old one.
-fn mails(portal: &str, (before, member): (&Person, &Member), new: &Email, answer: &Answer) -> [Mail; 2] {
+fn mails(
+    portal: &str,
+    (before, member): (&Person, &Member),
+    new: &Email,
+    (answer, replacing): (&Answer, &str),
+) -> [Mail; 2] {
     // The reader of the mail may know neither.
     let name = unlinkable(before.name.as_deref().unwrap_or_default());
     let organisation = unlinkable(&member.organisation_name);
@@ -99,7 +109,7 @@ fn mails(portal: &str, (before, member): (&Person, &Member), new: &Email, answer
         Answer::Confirm(secret) => (
             "Confirm your new address",
             format!(
-                "Someone wants to use this address to sign in to the Signpost account of\n\n    Name: {name}\n    Organisation: {organisation}\n\nIf this was you, open this link in the browser where you are signed in. It works for 24 hours:\n\n{portal}{HOME}/email/{}\n\nIf this wasn't you, ignore this e-mail: nothing is changed.\n",
+                "Someone wants to use this address to sign in to the Signpost account of\n\n    Name: {name}\n    Organisation: {organisation}\n\nIf this was you, open this link in the browser where you are signed in. It works for 24 hours:\n\n{portal}{HOME}/email/{}\n\n{replacing}If this wasn't you, ignore this e-mail: nothing is changed.\n",
                 secret.expose()
             ),
         ),

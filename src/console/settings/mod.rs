@@ -84,6 +84,10 @@ pub fn pages(config: &mut web::ServiceConfig) {
             web::get().to(single_sign_on::show),
             web::post().to(single_sign_on::submit),
         ))
+        .service(action(
+            "/settings/single-sign-on/check",
+            web::post().to(single_sign_on::check),
+        ))
         .service(super::form(
             "/settings/single-sign-on/delete",
             web::get().to(single_sign_on::show_delete),

@@ -1,19 +1,24 @@
 //! The organisation's own OpenID provider.
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use chrono::{DateTime, Utc};
 
 use super::read;
 use crate::{
     accounts::{
         Member, Permission,
         role::Role,
-        single_sign_on::{self, Provider, SingleSignOnError, Typed, Wanted, redirect_url},
+        single_sign_on::{
+            self, MailDomain, Provider, SingleSignOnError, Typed, Wanted, mail_domains::record::LOST_AFTER,
+            redirect_url,
+        },
     },
     console::{
         Console,
         fault::Fault,
         form::Form,
         page::{self, Frame, Section},
+        reauthentication,
     },
     input::FieldError,
 };
@@ -25,16 +30,81 @@ struct SingleSignOnPage {
     form: Form,
     redirect_url: String,
     provider: Option<Provider>,
+    records: Vec<RecordRow>,
 }
 
 impl SingleSignOnPage {
-    /// Mail domains by which nobody is signed in any more.
-    fn lost(&self) -> Vec<&str> {
-        let domains = self.provider.iter().flat_map(|provider| &provider.mail_domains);
-        domains
-            .filter(|domain| !domain.is_proved)
-            .map(|domain| domain.hostname.as_str())
-            .collect()
+    fn new(frame: Frame, form: Form, console: &Console, provider: Option<Provider>) -> Self {
+        let now = crate::clock::now();
+        let domains = provider.iter().flat_map(|provider| &provider.mail_domains);
+        Self {
+            frame,
+            form,
+            redirect_url: redirect_url(&console.portal_url),
+            records: domains.map(|domain| RecordRow::new(domain, now)).collect(),
+            provider,
+        }
+    }
+}
+
+/// The TXT record of one mail domain, and whether people of the domain are signed in.
+struct RecordRow {
+    hostname: String,
+    name: String,
+    value: String,
+    class: &'static str,
+    status: &'static str,
+    explanation: String,
+}
+
+impl RecordRow {
+    fn new(domain: &MailDomain, now: DateTime<Utc>) -> Self {
+        let (class, status, explanation) = explained(domain, now);
+        Self {
+            hostname: domain.hostname.clone(),
+            name: domain.record_name.clone(),
+            value: domain.record_value.clone(),
+            class,
+            status,
+            explanation,
+        }
+    }
+}
+
+fn explained(domain: &MailDomain, now: DateTime<Utc>) -> (&'static str, &'static str, String) {
+    if !domain.is_held {
+        let what = "Your organisation does not hold this domain now. Verify it again on its page, or remove it here.";
+        return ("bad", "Not active", what.to_owned());
+    }
+    match (domain.proved_at, domain.missing_since, domain.grace_until) {
+        (Some(_), None, _) => ("good", "Active", "The record was found.".to_owned()),
+        (Some(_), Some(since), _) => (
+            "warn",
+            "Active",
+            format!(
+                "The record is missing since {}. Single sign-on ends on {} unless you add it again.",
+                page::moment(&since),
+                page::moment(&(since + LOST_AFTER))
+            ),
+        ),
+        (None, _, Some(until)) if until > now => (
+            "warn",
+            "Active",
+            format!(
+                "Single sign-on ends on {} unless you add this record.",
+                page::moment(&until)
+            ),
+        ),
+        (None, _, _) => ("bad", "Not active", missing(domain)),
+    }
+}
+
+fn missing(domain: &MailDomain) -> String {
+    match (&domain.misplaced, domain.observed.as_slice(), domain.checked_at) {
+        (Some(name), _, _) => format!("The value was found at {name}. Add the record with the name shown here."),
+        (None, [], None) => "DNS has not answered yet. Check again in a minute.".to_owned(),
+        (None, [], Some(at)) => format!("The record was not found at {}. Add it.", page::moment(&at)),
+        (None, observed, _) => format!("Another value was found there: {}", observed.join(", ")),
     }
 }
 
@@ -64,16 +134,16 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Mem
     let scope = member.scope(Permission::OrganisationAdmin)?;
     let provider = single_sign_on::find(&mut *console.pool.acquire().await?, &scope).await?;
     let notice = match page::done(&request).as_deref() {
-        Some("saved") => Some("Saved. The provider answers; try it in a private window before you rely on it."),
-        Some("deleted") => Some("Single sign-on is deleted. Whoever was signed in by it is signed out."),
+        Some("saved") => {
+            Some("Saved. The provider answers. Try single sign-on in a private window before you rely on it.")
+        }
+        Some("checked") => Some("Checked."),
+        Some("deleted") => Some("Single sign-on is deleted. People who signed in with it are signed out."),
         _ => None,
     };
-    Ok(page::show(&SingleSignOnPage {
-        frame: Frame::member(&request, &member, Section::Settings).with_notice(notice),
-        form: provider.as_ref().map(stored).unwrap_or_default(),
-        redirect_url: redirect_url(&console.portal_url),
-        provider,
-    }))
+    let frame = Frame::member(&request, &member, Section::Settings).with_notice(notice);
+    let form = provider.as_ref().map(stored).unwrap_or_default();
+    Ok(page::show(&SingleSignOnPage::new(frame, form, &console, provider)))
 }
 
 /// `POST /settings/single-sign-on`: `issuer`, `client_id`, `client_secret`, `mail_domains`, `new_member_role`.
@@ -85,17 +155,29 @@ pub async fn submit(
 ) -> Result<HttpResponse, Fault> {
     let mut form = read(&request, payload).await?;
     let scope = member.scope(Permission::OrganisationAdmin)?;
+    if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
+        return Ok(response);
+    }
     match save(&console, &member, &form).await? {
         Ok(()) => return Ok(page::go_to("/settings/single-sign-on?done=saved")),
         Err(errors) => complain(&mut form, &errors),
     }
     let provider = single_sign_on::find(&mut *console.pool.acquire().await?, &scope).await?;
-    Ok(page::refuse(&SingleSignOnPage {
-        frame: Frame::member(&request, &member, Section::Settings),
-        form,
-        redirect_url: redirect_url(&console.portal_url),
-        provider,
-    }))
+    let frame = Frame::member(&request, &member, Section::Settings);
+    Ok(page::refuse(&SingleSignOnPage::new(frame, form, &console, provider)))
+}
+
+/// `POST /settings/single-sign-on/check`: looks the mail domains' records up now.
+pub async fn check(
+    request: HttpRequest,
+    console: web::Data<Console>,
+    member: Member,
+    payload: web::Payload,
+) -> Result<HttpResponse, Fault> {
+    read(&request, payload).await?;
+    let scope = member.scope(Permission::OrganisationAdmin)?;
+    console.mail_domains.check_now(&scope).await?;
+    Ok(page::go_to("/settings/single-sign-on?done=checked"))
 }
 
 /// The inner error is what is wrong with the form.
@@ -132,6 +214,11 @@ async fn save(console: &Console, member: &Member, form: &Form) -> Result<Result<
         saved => drop(saved?),
     }
     tx.commit().await?;
+    match console.mail_domains.check_now(&scope).await {
+        // The records are looked up within a minute in any case.
+        Err(SingleSignOnError::Busy) => {}
+        checked => checked?,
+    }
     Ok(Ok(()))
 }
 
@@ -168,8 +255,11 @@ pub async fn delete(
     member: Member,
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
-    read(&request, payload).await?;
+    let mut form = read(&request, payload).await?;
     let scope = member.scope(Permission::OrganisationAdmin)?;
+    if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
+        return Ok(response);
+    }
     let mut tx = console.pool.begin().await?;
     single_sign_on::delete(&mut tx, &scope).await?;
     tx.commit().await?;

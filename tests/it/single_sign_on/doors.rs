@@ -284,7 +284,7 @@ async fn a_domain_counts_as_long_as_it_is_proved(pool: PgPool) {
             .get("/settings/single-sign-on")
             .await
             .text
-            .contains("prove the domain again")
+            .contains("does not hold this domain now")
     );
     rig.app.stop().await;
 }

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 
 use super::{
     provider::{CLIENT, SECRET},
-    rig::{PAGE, Rig, START, is_refused},
+    rig::{DOMAIN, PAGE, Rig, START, is_refused, prove},
 };
 use crate::{
     app::waiting,
@@ -331,7 +331,7 @@ async fn nobody_new_joins_an_organisation_that_is_full_with_those_who_are_invite
 
 #[sqlx::test]
 async fn an_address_counts_no_more_once_the_proof_of_its_own_domain_is_gone(pool: PgPool) {
-    let rig = Rig::start(pool.clone()).await;
+    let mut rig = Rig::start(pool.clone()).await;
     rig.msp.register("second.example").await;
     rig.app.take_word("second.example").await;
     let fields = [
@@ -343,6 +343,7 @@ async fn an_address_counts_no_more_once_the_proof_of_its_own_domain_is_gone(pool
     ];
     let saved = rig.owner.submit(PAGE, &fields).await;
     assert_eq!(leads_to(&saved), "/settings/single-sign-on?done=saved");
+    prove(&rig.msp, &mut rig.dns, &[DOMAIN, "second.example"]).await;
     let eve = json!({"sub": "eve", "email": "eve@second.example"});
     sqlx::query(
         "update domains set ownership_verified_at = null, ownership_proof = null where hostname = 'second.example'",

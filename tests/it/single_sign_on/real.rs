@@ -6,10 +6,11 @@ use sqlx::PgPool;
 use super::{
     provider::{CLIENT, SECRET},
     real_provider::RealProvider,
-    rig::{DOMAIN, OWNER, PAGE, START, sent},
+    rig::{DOMAIN, OWNER, PAGE, START, prove, sent},
 };
 use crate::{
     app::{Answer, TestApp},
+    faults::dns::TestDns,
     people::leads_to,
 };
 
@@ -57,7 +58,12 @@ async fn sign_in_there(provider: &RealProvider, url: &str, email: &str) -> Strin
 
 #[sqlx::test]
 async fn a_certified_provider_signs_somebody_in_from_the_first_page_to_the_last(pool: PgPool) {
-    let app = TestApp::start_with(pool, &[("SIGNPOST_OUTBOUND_ALLOW", "127.0.0.0/8")]).await;
+    let mut dns = TestDns::start(&[]);
+    let settings = [
+        ("SIGNPOST_OUTBOUND_ALLOW", "127.0.0.0/8"),
+        ("SIGNPOST_DNS_SERVERS", &dns.address()),
+    ];
+    let app = TestApp::start_with(pool, &settings).await;
     let owner = app.owner("Acme IT", OWNER).await;
     let msp = app.program_of(&owner).await;
     msp.register(DOMAIN).await;
@@ -76,6 +82,7 @@ async fn a_certified_provider_signs_somebody_in_from_the_first_page_to_the_last(
         leads_to(&owner.submit(PAGE, &fields).await),
         "/settings/single-sign-on?done=saved"
     );
+    prove(&msp, &mut dns, &[DOMAIN]).await;
     for email in ["ada@acme.example", "ada@acme.example", OWNER] {
         let person = app.person();
         let page = person.submit(START, &[("email", email), ("next", "/requests")]).await;

@@ -1,10 +1,11 @@
 //! An organisation with a proved mail domain and a provider of its own, and people who come by it.
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::provider::{CLIENT, Provider, SECRET, Sent};
 use crate::{
     app::{Answer, Msp, TestApp},
+    faults::dns::{Record, TestDns, txt},
     people::{Person, leads_to},
 };
 
@@ -13,8 +14,34 @@ pub const OWNER: &str = "owner@acme.example";
 pub const PAGE: &str = "/settings/single-sign-on";
 pub const START: &str = "/sign-in/single-sign-on";
 
+/// The record that lets the provider sign in people of a mail domain.
+pub async fn record_of(msp: &Msp, hostname: &str) -> Record {
+    let stored = msp.get("/single-sign-on").await.json();
+    let domains = stored["mail_domains"].as_array().unwrap();
+    let domain = domains.iter().find(|domain| domain["hostname"] == hostname);
+    let record = &domain.unwrap()["record"];
+    assert_eq!(record["type"], "TXT");
+    txt(record["name"].as_str().unwrap(), &[record["value"].as_str().unwrap()])
+}
+
+/// Adds the records of these mail domains, and has them looked up.
+pub async fn prove(msp: &Msp, dns: &mut TestDns, hostnames: &[&str]) {
+    let mut records = Vec::new();
+    for hostname in hostnames {
+        records.push(record_of(msp, hostname).await);
+    }
+    dns.change(&records);
+    let checked = msp.post("/single-sign-on/check", json!({})).await;
+    assert_eq!(checked.status, 200, "{}", checked.text);
+    for domain in checked.json()["mail_domains"].as_array().unwrap() {
+        let is_meant = hostnames.iter().any(|hostname| domain["hostname"] == *hostname);
+        assert_eq!(domain["is_proved"], is_meant, "{domain}");
+    }
+}
+
 pub struct Rig {
     pub app: TestApp,
+    pub dns: TestDns,
     pub owner: Person,
     pub msp: Msp,
     pub provider: Provider,
@@ -23,19 +50,26 @@ pub struct Rig {
 impl Rig {
     /// Nobody joins by it who is not invited.
     pub async fn start(pool: PgPool) -> Self {
-        let app = TestApp::start_with(pool, &[("SIGNPOST_OUTBOUND_ALLOW", "127.0.0.0/8")]).await;
+        let dns = TestDns::start(&[]);
+        let settings = [
+            ("SIGNPOST_OUTBOUND_ALLOW", "127.0.0.0/8"),
+            ("SIGNPOST_DNS_SERVERS", &dns.address()),
+        ];
+        let app = TestApp::start_with(pool, &settings).await;
         let owner = app.owner("Acme IT", OWNER).await;
         let msp = app.program_of(&owner).await;
         msp.register(DOMAIN).await;
         app.take_word(DOMAIN).await;
         let provider = Provider::start().await;
-        let rig = Self {
+        let mut rig = Self {
             app,
+            dns,
             owner,
             msp,
             provider,
         };
         rig.save("").await;
+        prove(&rig.msp, &mut rig.dns, &[DOMAIN]).await;
         rig
     }
 
