@@ -35,10 +35,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("entra", &["dns", "hostname", "outbound"]),
     ("oidc", &["dns", "outbound"]),
     ("probe", &["dns", "input", "outbound", "vendors"]),
-    // Who may do what, and who did: a change is written down in its own transaction, under a `Scope`.
+    // Who may do what, and who did: `dns` for the records of mail domains. A change is written down in its own transaction, under a `Scope`.
     (
         "accounts",
-        &["audit", "hostname", "input", "mail", "outbox", "passwords", "sealed"],
+        &[
+            "audit",
+            "clock",
+            "dns",
+            "hostname",
+            "input",
+            "mail",
+            "outbox",
+            "passwords",
+            "sealed",
+            "telemetry",
+            "work",
+        ],
     ),
     ("audit", &["accounts", "sealed"]),
     // `certificates` for what waits there, and what may still be ordered.
