@@ -107,10 +107,15 @@ impl Trial {
         acme(&issuer).ask_when_to_renew(clock::now()).await.unwrap();
     }
 
-    /// So that it is this domain's turn at once.
+    /// So that it is this domain's turn at once. An attempt that is not over yet would set its own time afterwards.
     async fn hurry(&self) {
-        self.set("update certificate_leases set due_at = now() where hostname = 'contoso.com'")
-            .await;
+        let statement =
+            "update certificate_leases set due_at = now() where hostname = 'contoso.com' and lease_until <= now()";
+        within(20, "no attempt is running", || async {
+            let updated = sqlx::query(statement).execute(&self.app.pool).await.unwrap();
+            updated.rows_affected() == 1
+        })
+        .await;
     }
 
     fn ordered(&self) -> usize {
