@@ -94,7 +94,10 @@ pub async fn submit(
         return Ok(over(&browser));
     };
     let opened = match open(&console, (&secret, &browser)).await {
-        Err(RegistrationError::NotFound) => return Ok(over(&browser)),
+        Err(RegistrationError::NotFound) => {
+            attempts::take(&request, &console).await?;
+            return Ok(over(&browser));
+        }
         opened => opened?,
     };
     let origin = attempts::take_as(&request, &console, &secret.digest())?;

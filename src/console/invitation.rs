@@ -120,7 +120,11 @@ pub async fn submit(
     };
     let mut db = console.pool.acquire().await?;
     let opened = match invitations::open(&mut db, &console.keyring, &secret, crate::clock::now()).await {
-        Err(InvitationError::NotFound) => return Ok(over(&request, member.as_ref())),
+        Err(InvitationError::NotFound) => {
+            drop(db);
+            attempts::take(&request, &console).await?;
+            return Ok(over(&request, member.as_ref()));
+        }
         opened => opened?,
     };
     drop(db);

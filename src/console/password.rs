@@ -170,7 +170,11 @@ pub async fn set_new(
     };
     let mut db = console.pool.acquire().await?;
     let person = match password_links::find(&mut db, &console.keyring, &secret, now).await {
-        Err(PasswordLinkError::NotFound) => return Ok(over(&browser)),
+        Err(PasswordLinkError::NotFound) => {
+            drop(db);
+            attempts::take(&request, &console).await?;
+            return Ok(over(&browser));
+        }
         found => found?,
     };
     let others = password_links::other_factors(&mut db, person.user_id, now).await?;

@@ -84,6 +84,7 @@ async fn a_network_that_has_tried_too_often_is_refused_at_every_door(pool: PgPoo
         "/sign-in/single-sign-on",
         "/password/forgotten",
         &format!("/password/new/{unknown}"),
+        &format!("/sign-up/confirm/{unknown}"),
         &format!("/invitations/{unknown}"),
     ] {
         let mut tries = 0;
