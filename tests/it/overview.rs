@@ -155,8 +155,8 @@ select gen_random_uuid(), c.organisation_id, c.client_id, 'd' || n || '.example.
        case when n % 50 > 0 then now() end, case when n % 50 > 0 then 'dns' end
   from generate_series(1, 10000) n
   join (select row_number() over () as place, * from clients) c on c.place = n % 300 + 1;
-insert into domain_checks (domain_id, connection_observed, connection_checked_at, connected_at, due_at)
-select domain_id,
+insert into domain_checks (domain_id, organisation_id, connection_observed, connection_checked_at, connected_at, due_at)
+select domain_id, organisation_id,
        ('{\"records\":{\"a\":{\"Ok\":{\"aliases\":[],\"records\":[\"192.0.2.' || case when hostname like '%77.example.com' then 11 else 10 end
         || '\"]}},\"aaaa\":{\"Ok\":{\"aliases\":[],\"records\":[]}},\"caa\":{\"Ok\":{\"aliases\":[],\"records\":[]}},\"dangling\":null,\"probe\":null}}')::jsonb,
        now(), case when hostname like '%77.example.com' then now() - interval '1 day' else now() end, null
