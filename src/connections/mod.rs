@@ -8,6 +8,7 @@
 pub mod accept;
 pub mod fair_limit;
 pub mod metrics;
+pub mod pacing;
 pub mod proxy_header;
 pub mod stats;
 pub mod stream;

@@ -1,14 +1,18 @@
 //! The three listeners. The public ones wrap the whole application in the front door.
 use std::{
     fmt,
+    future::Future,
     net::{SocketAddr, TcpListener},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
 use actix_http::{Extensions, HttpService, Request, Response};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder, ServerHandle};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
 use actix_web::{App, body::MessageBody, dev::AppConfig, middleware::from_fn, rt::net::TcpStream, web};
 use anyhow::{Context, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,6 +28,7 @@ use crate::{
     config::Settings,
     connections::{
         accept::{Closed, Gate, TlsSettings, TrustedPeers, bound_buffers, plain_connection, tls_connection},
+        pacing::{PacedStream, Pacer, with_body_on_demand},
         stats::ConnectionStats,
         stream::ClientStream,
     },
@@ -132,7 +137,7 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
         let (gate, tls) = (gate.clone(), tls.clone());
         let accept = fn_service(move |io: TcpStream| {
             let (gate, tls, admitted) = (gate.clone(), tls.clone(), gate.admit(io, true));
-            async move { Ok((gate.tls_stream(admitted?, &tls).await?, None)) }
+            async move { Ok((PacedStream::new(gate.tls_stream(admitted?, &tls).await?), None)) }
         });
         accept.and_then(http(app(), draining.clone(), tls_connection))
     };
@@ -173,11 +178,12 @@ fn server() -> ServerBuilder {
 /// A TCP connection without TLS → its requests.
 fn plain_service<H>(gate: Gate, http: H) -> impl ServiceFactory<TcpStream, Config = ()>
 where
-    H: ServiceFactory<(ClientStream, Option<SocketAddr>), Config = (), Error = Closed, InitError = ()> + 'static,
+    H: ServiceFactory<(PacedStream<ClientStream>, Option<SocketAddr>), Config = (), Error = Closed, InitError = ()>
+        + 'static,
 {
     let accept = fn_service(move |io: TcpStream| {
         let (gate, admitted) = (gate.clone(), gate.admit(io, false));
-        async move { Ok((gate.plain_stream(admitted?).await?, None)) }
+        async move { Ok((PacedStream::new(gate.plain_stream(admitted?).await?), None)) }
     });
     accept.and_then(http)
 }
@@ -187,7 +193,7 @@ fn http<T, I, S, B>(
     app: I,
     draining: GracefulShutdownSignal,
     connection: fn(&T) -> Connection,
-) -> impl ServiceFactory<(T, Option<SocketAddr>), Config = (), Response = (), Error = Closed, InitError = ()>
+) -> impl ServiceFactory<(PacedStream<T>, Option<SocketAddr>), Config = (), Response = (), Error = Closed, InitError = ()>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
     I: IntoServiceFactory<S, Request>,
@@ -200,6 +206,9 @@ where
     B: MessageBody + 'static,
 {
     let app = app.into_factory().map_err(|error| error.into().error_response());
+    let paced = apply_fn_factory(map_config(app, |()| AppConfig::default()), |request, app| {
+        answer_one_at_a_time(request, app)
+    });
     HttpService::build()
         .graceful_shutdown_signal(move || {
             let draining = draining.clone();
@@ -208,11 +217,30 @@ where
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(REQUEST_TIMEOUT)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-        .on_connect_ext(move |io: &T, extensions: &mut Extensions| {
-            extensions.insert(connection(io));
+        .on_connect_ext(move |io: &PacedStream<T>, extensions: &mut Extensions| {
+            extensions.insert(connection(io.get_ref()));
+            extensions.insert(io.pacer());
         })
-        .h1(map_config(app, |()| AppConfig::default()))
+        .h1(paced)
         .map_err(|_| Closed)
+}
+
+/// The connection hands over no other request until this one is answered.
+fn answer_one_at_a_time<S: Service<Request>>(
+    request: Request,
+    app: &S,
+) -> impl Future<Output = Result<S::Response, S::Error>> + use<S> {
+    let pacer = request.conn_data::<Rc<Pacer>>().cloned();
+    let (request, answering) = match pacer {
+        Some(pacer) => (with_body_on_demand(request, &pacer), Some(pacer.begin())),
+        None => (request, None),
+    };
+    let answer = app.call(request);
+    async move {
+        let answer = answer.await;
+        drop(answering);
+        answer
+    }
 }
 
 /// A server that is told to stop waits for the task's end like every other.
