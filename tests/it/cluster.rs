@@ -122,24 +122,33 @@ impl Cluster {
         );
     }
 
+    /// `pg_restore` over the tables of running nodes, as docs/BACKUP.md has it: in a deadlock, the nodes give way.
     pub fn restore_over(&self, dump: &Path) {
-        let dump = dump.to_str().unwrap();
-        self.run(
-            "pg_restore",
-            &[
-                "--exit-on-error",
-                "--clean",
-                "--single-transaction",
-                "-d",
-                "signpost",
-                dump,
-            ],
-        );
+        let options = ["--exit-on-error", "--clean", "--single-transaction", "-d", "signpost"];
+        let mut command = self.client("pg_restore", &options);
+        command.arg(dump).env("PGOPTIONS", "-c deadlock_timeout=1h");
+        succeed(&mut command);
+    }
+
+    /// `pg_restore` into a database beside the one of running nodes, which then takes its place, as docs/BACKUP.md has
+    /// it.
+    pub fn restore_beside(&self, dump: &Path) {
+        self.run("createdb", &["-T", "template0", "signpost_restored"]);
+        let restored = ["--exit-on-error", "-d", "signpost_restored", dump.to_str().unwrap()];
+        self.run("pg_restore", &restored);
+        let swap = "alter database signpost with allow_connections false;
+                    select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = 'signpost';
+                    alter database signpost rename to signpost_before;
+                    alter database signpost_restored rename to signpost;";
+        let mut command = self.client("psql", &["-d", "postgres", "-v", "ON_ERROR_STOP=1"]);
+        for statement in swap.split_inclusive(';') {
+            command.args(["-c", statement]);
+        }
+        succeed(&mut command);
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
-        let output = self.client(program, arguments).output().unwrap();
-        assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+        succeed(&mut self.client(program, arguments));
     }
 
     /// As ourselves: files it writes are ours.
@@ -155,6 +164,11 @@ impl Cluster {
     fn data(&self) -> PathBuf {
         self.directory.path().join("home/data")
     }
+}
+
+fn succeed(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
 impl Drop for Cluster {

@@ -275,3 +275,14 @@ async fn a_running_node_notices_that_an_older_dump_was_loaded_over_its_tables() 
     until_set_back(&serving).await;
     assert!(serving.terminate().0.success());
 }
+
+#[tokio::test]
+async fn a_running_node_notices_that_a_database_with_an_older_dump_took_its_databases_name() {
+    let cluster = Cluster::start();
+    let mut machine = Machine::bare();
+    machine.set_database(&cluster.options());
+    let (serving, dump) = moved_on(&cluster, &machine).await;
+    cluster.restore_beside(&dump);
+    until_set_back(&serving).await;
+    assert!(serving.terminate().0.success());
+}
