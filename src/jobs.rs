@@ -18,17 +18,17 @@ use crate::{
     rotation::Rotation,
     tasks::Tasks,
     telemetry, webhooks,
+    work::clock_watch::ClockWatch,
 };
 
 /// What belongs to no organisation; each says for its own.
 const AUDIT_KEPT: TimeDelta = TimeDelta::days(365);
-/// A node that was away for longer than half of this loads everything anew.
-const CHANGES_KEPT: TimeDelta = TimeDelta::hours(1);
 
 /// What a job may need.
 pub struct Means {
     pub pool: PgPool,
     pub rotation: Rotation,
+    pub clock: Arc<ClockWatch>,
 }
 
 type Doing<'c> = BoxFuture<'c, Result<(), sqlx::Error>>;
@@ -56,7 +56,7 @@ const JOBS: &[Job] = &[
     Job {
         name: "request log: drop old days",
         every: Duration::from_secs(3600),
-        run: Run::Piecemeal(|means, now| Box::pin(request_log::partitions::keep_up(&means.pool, now).map_ok(drop))),
+        run: Run::Piecemeal(|means, _| Box::pin(request_log::partitions::run(&means.pool).map_ok(drop))),
     },
     Job {
         name: "request log: erase persons",
@@ -91,7 +91,7 @@ const JOBS: &[Job] = &[
     Job {
         name: "directory changes: delete old ones",
         every: Duration::from_secs(600),
-        run: Run::Whole(|db, now| Box::pin(prune_changes(db, now))),
+        run: Run::Whole(|db, _| Box::pin(publisher::store::prune_changes(db).map_ok(drop))),
     },
     Job {
         name: "secret keys: seal anew",
@@ -116,9 +116,12 @@ const JOBS: &[Job] = &[
     },
 ];
 
-/// Starts every job. A job that fails is a warning, and is tried again at its next time.
+/// Starts every job, and the watch over this node's clock that they wait for. A job that fails is a warning, and is tried
+/// again at its next time.
 pub fn start(tasks: &mut Tasks, means: Means) {
     let means = Arc::new(means);
+    let (watched, cancel) = (means.clone(), tasks.cancel());
+    tasks.spawn("clock", async move { watched.clock.run(&watched.pool, cancel).await });
     for job in JOBS {
         tasks.spawn(job.name, run(job, means.clone(), tasks.cancel()));
     }
@@ -129,7 +132,10 @@ async fn run(job: &'static Job, means: Arc<Means>, cancel: CancellationToken) {
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
-            _ = ticks.tick() => {}
+            () = async {
+                ticks.tick().await;
+                means.clock.wait_until_trusted().await;
+            } => {}
         }
         if let Err(error) = run_once(job, &means).await {
             tracing::warn!(job = job.name, %error, "a job failed");
@@ -180,10 +186,6 @@ async fn delete_what_was_told(db: &mut PgConnection, now: DateTime<Utc>) -> Resu
     webhooks::deliveries::store::delete_before(db, now - webhooks::deliveries::KEPT, now).await
 }
 
-async fn prune_changes(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    publisher::store::prune_changes(db, now - CHANGES_KEPT).await.map(drop)
-}
-
 async fn delete_expired_challenges(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     certificates::challenges::store::delete_expired(db, now).await.map(drop)
 }
@@ -198,7 +200,12 @@ async fn forget_dead_nodes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Looks at every domain that is due, at most [`checks::MAX_CHECKS`] at once: one that hangs keeps one place, and one
 /// organisation's keep at most its share.
-pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Notify>, cancel: CancellationToken) {
+pub async fn look_at_domains(
+    checker: Arc<Checker>,
+    wanted: Arc<tokio::sync::Notify>,
+    clock: Arc<ClockWatch>,
+    cancel: CancellationToken,
+) {
     const SWEEP: Duration = Duration::from_secs(2);
     /// Between two claims: what is over meanwhile is replaced at once, not one by one.
     const PAUSE: Duration = Duration::from_millis(100);
@@ -206,11 +213,15 @@ pub async fn look_at_domains(checker: Arc<Checker>, wanted: Arc<tokio::sync::Not
     let mut looks = FuturesUnordered::new();
     loop {
         // A look may have locked, or borrowed, what the claim waits for: neither stands still.
-        let claim = checker.claim_due(&places, crate::clock::now());
+        let claim = async {
+            clock.wait_until_trusted().await;
+            checker.claim_due(&places, crate::clock::now()).await
+        };
         tokio::pin!(claim);
         let mut is_one_over = false;
         let claimed = loop {
             tokio::select! {
+                () = cancel.cancelled() => return,
                 claimed = &mut claim => break claimed,
                 Some(()) = looks.next() => is_one_over = true,
             }

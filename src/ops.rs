@@ -21,6 +21,7 @@ use crate::{
     rotation,
     telemetry::{self, Gauges, catch_up},
     webhooks::courier::Backlog,
+    work::clock_watch::ClockWatch,
 };
 
 /// What the ops listener looks at.
@@ -30,6 +31,7 @@ pub struct Ops {
     /// From the start of the listeners until they are to stop.
     pub ready: Arc<AtomicBool>,
     pub standing: Arc<Standing>,
+    pub clock: Arc<ClockWatch>,
     pub discovery: Arc<Discovery>,
     pub resolver: Arc<Resolver>,
     pub served: Arc<Served>,
@@ -59,7 +61,8 @@ async fn health() -> &'static str {
 
 /// Ready once the directory is filled, also without a database; not any more once it is told to stop.
 async fn readiness(ops: web::Data<Ops>) -> HttpResponse {
-    let told = ops.standing.told().map_or_else(String::new, |told| told + "\n");
+    let lines = [ops.standing.told(), ops.clock.problem()];
+    let told: String = lines.into_iter().flatten().map(|line| line + "\n").collect();
     match (ops.ready.load(Ordering::Acquire), ops.standing.is_filled()) {
         (true, true) => HttpResponse::Ok().body(format!("ready\n{told}")),
         (true, false) => HttpResponse::ServiceUnavailable().body(format!("not ready: the directory is empty\n{told}")),
@@ -92,6 +95,9 @@ impl Ops {
         self.look_at_standing();
         self.connection_metrics.update(&self.connections);
         catch_up(&self.gauges.panics, telemetry::panics());
+        if let Some(offset) = self.clock.offset() {
+            self.gauges.clock_offset.set(offset.as_seconds_f64());
+        }
         let certificates = self.resolver.counts(crate::clock::now().timestamp());
         self.gauges
             .certificates

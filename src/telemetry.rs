@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -97,6 +97,7 @@ pub struct Gauges {
     pub database_reachable: IntGauge,
     pub directory_age: IntGauge,
     pub panics: IntCounter,
+    pub clock_offset: Gauge,
 }
 
 impl Gauges {
@@ -190,6 +191,13 @@ impl Gauges {
                 "signpost_directory_age_seconds",
                 "Seconds since what is served was last the same as the database; -1: nothing is served yet.",
             )?,
+            clock_offset: {
+                let gauge = Gauge::new(
+                    "signpost_clock_offset_seconds",
+                    "Seconds by which this node's clock is ahead of the database's; negative: behind.",
+                )?;
+                registry.register(Box::new(gauge.clone())).map(|()| gauge)
+            }?,
             panics: counter("signpost_panics_total", "Panics: each is a programming error.")?,
         })
     }

@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tasks", &[]),
     ("telemetry", &[]),
     ("user_patterns", &[]),
-    ("work", &[]),
+    ("work", &["clock"]),
     ("vendors", &[]),
     ("config", &["hostname"]),
     ("keyring", &["sealed"]),
@@ -203,6 +203,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "rotation",
             "telemetry",
             "webhooks",
+            "work",
         ],
     ),
     // What puts the parts together.
@@ -250,6 +251,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tasks",
             "telemetry",
             "webhooks",
+            "work",
         ],
     ),
     (
@@ -288,6 +290,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tasks",
             "telemetry",
             "webhooks",
+            "work",
         ],
     ),
     (

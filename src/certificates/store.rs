@@ -51,7 +51,7 @@ pub async fn put(
                 set certificate_id = excluded.certificate_id, organisation_id = excluded.organisation_id, domain_id = excluded.domain_id,
                     chain = excluded.chain, key_sealed = excluded.key_sealed, not_before = excluded.not_before,
                     not_after = excluded.not_after, renews_at = excluded.renews_at, urgent_at = excluded.urgent_at,
-                    profile = excluded.profile, suggestion = null, suggestion_due_at = excluded.suggestion_due_at, created_at = now()",
+                    profile = excluded.profile, suggestion = null, suggestion_due_at = excluded.suggestion_due_at, created_at = now(), renewed_at = now()",
         Uuid::now_v7(),
         turn.hostname,
         issuer,

@@ -7,6 +7,7 @@ mod org;
 mod paper;
 mod person;
 mod probe;
+mod requests;
 
 use std::{future::Future, process::ExitCode};
 
@@ -45,6 +46,9 @@ pub enum Command {
     /// People of all organisations
     #[command(subcommand)]
     Person(person::Person),
+    /// The request log of all organisations
+    #[command(subcommand)]
+    Requests(requests::RequestsCommand),
     /// What would a device get? Looks at any domain, from here
     Probe(probe::Arguments),
     /// Fill the database with example data
@@ -74,6 +78,9 @@ impl Command {
             Self::Org(command) => with_installation(async |_, installation| org::run(command, installation).await),
             Self::Operator(command) => {
                 with_installation(async |_, installation| operator::run(command, installation).await)
+            }
+            Self::Requests(command) => {
+                with_installation(async |_, installation| requests::run(command, installation).await)
             }
             Self::Domain(command) => {
                 with_installation(async |_, installation| domain::run(command, installation).await)

@@ -23,10 +23,7 @@ use std::{
 
 use futures_util::TryStreamExt;
 use sqlx::PgPool;
-use tokio::{
-    task::{JoinError, JoinSet},
-    time::Instant,
-};
+use tokio::task::{JoinError, JoinSet};
 
 pub use entry::UnreadableRow;
 use entry::preview_entry;
@@ -41,8 +38,6 @@ use targets::Targets;
 
 /// A look at the change log that takes longer has no answer to expect.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The change log is kept for an hour: who was away for longer than this loads everything.
-const TRUSTED_GAP: Duration = Duration::from_secs(30 * 60);
 /// Records that one blocking task publishes: unsealing keys and building entries is work for all cores.
 const CHUNK: usize = 500;
 /// Such tasks at a time.
@@ -67,7 +62,6 @@ struct Position {
     xmin: i64,
     /// Changes at or after `xmin` that have been seen.
     seen: HashSet<i64>,
-    at: Instant,
 }
 
 impl Publisher {
@@ -177,7 +171,6 @@ impl Publisher {
             origin: moment.origin,
             xmin: moment.xmin,
             seen: HashSet::new(),
-            at: Instant::now(),
         });
         self.standing.database_was_read(as_of);
         Ok(())
@@ -185,11 +178,7 @@ impl Publisher {
 
     /// Reads what has changed since the last call. Returns how many hostnames were looked at again.
     pub async fn refresh(&mut self) -> Result<usize, sqlx::Error> {
-        let Some(position) = self
-            .position
-            .as_ref()
-            .filter(|position| position.at.elapsed() < TRUSTED_GAP)
-        else {
+        let Some(position) = &self.position else {
             return self.reload().await;
         };
         let as_of = clock::now().timestamp();
@@ -202,6 +191,15 @@ impl Publisher {
         if changes.moment.origin != position.origin || changes.moment.xmin < position.xmin {
             // A restart costs one load too many, a restored database that is taken for the old one costs its changes.
             tracing::warn!("the database was started again, replaced or set back: loading everything");
+            drop(db);
+            return self.reload().await;
+        }
+        if position.xmin <= changes.deleted_up_to {
+            // Away for longer than changes are kept: by a cut network, a paused machine, or a clock that was set.
+            tracing::warn!(
+                event = "directory.changes_missed",
+                "changes were deleted before this node read them: loading everything"
+            );
             drop(db);
             return self.reload().await;
         }
@@ -221,7 +219,6 @@ impl Publisher {
             origin: changes.moment.origin,
             xmin: changes.moment.xmin,
             seen,
-            at: Instant::now(),
         });
         self.standing.database_was_read(as_of);
         let are_to_be_renewed = self.seals.are_to_be_renewed(&mut db).await?;

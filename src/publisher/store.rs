@@ -160,6 +160,8 @@ pub async fn list_own(db: &mut PgConnection, issuer: &str, own_hosts: &[String])
 /// Changes since a transaction, and where to go on.
 pub struct Changes {
     pub moment: Moment,
+    /// The highest transaction whose changes have been deleted: a reader that has not seen it must load everything.
+    pub deleted_up_to: i64,
     /// `(directory_change_id, hostname)`
     pub rows: Vec<(i64, String)>,
 }
@@ -169,8 +171,9 @@ pub async fn changes_since(db: &mut PgConnection, since: i64) -> Result<Changes,
     let mut rows = sqlx::query!(
         r#"select extract(epoch from pg_postmaster_start_time())::text || ' ' || pg_relation_filepath('directory_changes') as "origin!",
                   pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xmin!",
+                  p.deleted_up_to::text::bigint as "deleted_up_to!",
                   c.directory_change_id as "id?", c.hostname as "hostname?"
-             from (select) one left join directory_changes c on c.xid >= ($1::bigint)::text::xid8"#,
+             from directory_change_prunes p left join directory_changes c on c.xid >= ($1::bigint)::text::xid8"#,
         since,
     )
     .fetch_all(db)
@@ -180,16 +183,21 @@ pub async fn changes_since(db: &mut PgConnection, since: i64) -> Result<Changes,
         origin: std::mem::take(&mut first.origin),
         xmin: first.xmin,
     };
+    let deleted_up_to = first.deleted_up_to;
     Ok(Changes {
         moment,
+        deleted_up_to,
         rows: rows.into_iter().filter_map(|row| row.id.zip(row.hostname)).collect(),
     })
 }
 
-/// Deletes changes older than `before`: every node that still runs has seen them.
-pub async fn prune_changes(db: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    Ok(sqlx::query!("delete from directory_changes where at < $1", before)
-        .execute(db)
-        .await?
-        .rows_affected())
+/// Deletes changes that are older than an hour by the database's clock. A trigger records the highest transaction that
+/// was deleted, so that a reader which has not seen it notices. What a transaction that still runs may hide from readers
+/// stays, so that a long one does not make every node load everything.
+pub async fn prune_changes(db: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from directory_changes
+          where at < now() - interval '1 hour' and xid < pg_snapshot_xmin(pg_current_snapshot())"
+    );
+    Ok(deleted.execute(db).await?.rows_affected())
 }

@@ -20,6 +20,7 @@ use crate::{
     config::{Certificates, Challenge, Settings},
     sealed::Keyring,
     tasks::Tasks,
+    work::clock_watch::ClockWatch,
 };
 
 /// How long every node may take to know a challenge.
@@ -80,26 +81,29 @@ fn orders(settings: &Settings, pool: &PgPool, keyring: &Arc<Keyring>) -> Result<
 
 /// Starts what obtains, renews and revokes.
 pub fn start(tasks: &mut Tasks, obtainer: Arc<Obtainer>) {
-    let (issuer, cancel) = (obtainer.issuer.clone(), tasks.cancel());
+    let (issuer, clock, cancel) = (obtainer.issuer.clone(), obtainer.clock.clone(), tasks.cancel());
     tasks.spawn("certificates", {
         let cancel = cancel.clone();
         async move { obtainer.run(cancel).await }
     });
     if let Issuer::Acme(_) = &*issuer {
-        tasks.spawn("certificates: when to renew", follow(issuer.clone(), cancel.clone()));
-        tasks.spawn("certificates: revocations", revoke(issuer, cancel));
+        tasks.spawn(
+            "certificates: when to renew",
+            follow(issuer.clone(), clock.clone(), cancel.clone()),
+        );
+        tasks.spawn("certificates: revocations", revoke(issuer, clock, cancel));
     }
 }
 
-async fn follow(issuer: Arc<Issuer>, cancel: CancellationToken) {
+async fn follow(issuer: Arc<Issuer>, clock: Arc<ClockWatch>, cancel: CancellationToken) {
     if let Issuer::Acme(orders) = &*issuer {
-        orders.follow_suggestions(cancel).await;
+        orders.follow_suggestions(&clock, cancel).await;
     }
 }
 
-async fn revoke(issuer: Arc<Issuer>, cancel: CancellationToken) {
+async fn revoke(issuer: Arc<Issuer>, clock: Arc<ClockWatch>, cancel: CancellationToken) {
     if let Issuer::Acme(orders) = &*issuer {
-        orders.revoke(cancel).await;
+        orders.revoke(&clock, cancel).await;
     }
 }
 

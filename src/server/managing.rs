@@ -41,6 +41,7 @@ use crate::{
         courier::Courier,
         events::Events,
     },
+    work::clock_watch::ClockWatch,
 };
 
 pub fn api(
@@ -189,11 +190,23 @@ pub fn messengers(
 }
 
 /// What is done without anybody asking.
-pub fn start(tasks: &mut Tasks, api: &Data<Api>, console: &Data<Console>, messengers: Messengers) {
+pub fn start(
+    tasks: &mut Tasks,
+    clock: &Arc<ClockWatch>,
+    api: &Data<Api>,
+    console: &Data<Console>,
+    messengers: Messengers,
+) {
     let Messengers { postman, courier } = messengers;
-    let look = jobs::look_at_domains(api.checker.clone(), api.check_wanted.clone(), tasks.cancel());
+    let look = jobs::look_at_domains(
+        api.checker.clone(),
+        api.check_wanted.clone(),
+        clock.clone(),
+        tasks.cancel(),
+    );
     tasks.spawn("checks", look);
-    tasks.spawn("single sign-on records", api.mail_domains.clone().run(tasks.cancel()));
+    let records = api.mail_domains.clone().run(clock.clone(), tasks.cancel());
+    tasks.spawn("single sign-on records", records);
     if let Some(postman) = postman {
         tasks.spawn("mails", postman.run(tasks.cancel()));
     }

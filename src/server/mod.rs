@@ -53,6 +53,7 @@ use crate::{
     rotation::Rotation,
     tasks::Tasks,
     telemetry::Gauges,
+    work::clock_watch::ClockWatch,
 };
 
 /// Where the listeners are; with port 0 in the settings, the port that was given.
@@ -142,12 +143,9 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     let api = web::Data::new(api);
     let console = web::Data::new(managing::console(settings, &installation, &api, purpose, &registry)?);
     let messengers = managing::messengers(settings, &installation, &addresses, &serving)?;
-    let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted));
-    let looks = Looks {
-        names: serving.names(),
-        https: addresses.https,
-        ready: ready.clone(),
-    };
+    let clock = Arc::new(ClockWatch::default());
+    let obtainer = Arc::new(serving.obtainer(&pool, keyring.clone(), wanted, clock.clone()));
+    let looks = looks(&serving, &addresses, &ready);
     let Serving {
         discovery,
         resolver,
@@ -161,6 +159,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         registry,
         ready: ready.clone(),
         standing: publisher.standing(),
+        clock: clock.clone(),
         discovery: discovery.clone(),
         resolver: resolver.clone(),
         served: node.served.clone(),
@@ -186,8 +185,8 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         keeper::run(spool.clone(), shipper.clone(), tasks.cancel()),
     );
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
-    managing::start(&mut tasks, &api, &console, messengers);
-    jobs::start(&mut tasks, Means { pool, rotation });
+    managing::start(&mut tasks, &clock, &api, &console, messengers);
+    jobs::start(&mut tasks, Means { pool, rotation, clock });
     let handles = listeners::open(
         sockets,
         Public {
@@ -216,6 +215,15 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         resolver,
         issuer,
     })
+}
+
+/// What the monitor of served certificates looks at.
+fn looks(serving: &Serving, addresses: &Addresses, ready: &Arc<AtomicBool>) -> Looks {
+    Looks {
+        names: serving.names(),
+        https: addresses.https,
+        ready: ready.clone(),
+    }
 }
 
 fn gate(settings: &Settings, max_connections: u32) -> Gate {

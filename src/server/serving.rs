@@ -1,5 +1,5 @@
 //! The half of the server that shares nothing with the other but memory.
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use anyhow::Result;
 use prometheus::Registry;
@@ -12,6 +12,7 @@ use crate::{
     own_checks::{self, OwnChecks},
     publisher::targets::Targets,
     sealed::Keyring,
+    work::clock_watch::ClockWatch,
 };
 
 /// The half that answers devices, from memory only.
@@ -39,7 +40,13 @@ impl Serving {
     }
 
     /// What obtains the certificates.
-    pub fn obtainer(&self, pool: &PgPool, keyring: Arc<Keyring>, wanted: Arc<Wanted>) -> Obtainer {
+    pub fn obtainer(
+        &self,
+        pool: &PgPool,
+        keyring: Arc<Keyring>,
+        wanted: Arc<Wanted>,
+        clock: Arc<ClockWatch>,
+    ) -> Obtainer {
         Obtainer {
             pool: pool.clone(),
             keyring,
@@ -50,7 +57,9 @@ impl Serving {
             },
             issuer: self.issuer.clone(),
             wanted,
+            clock,
             board: Arc::default(),
+            are_renewals_limited: AtomicBool::new(false),
         }
     }
 

@@ -300,3 +300,78 @@ async fn a_server_that_loses_its_database_goes_on_answering_and_stops_well(pool:
     app.stop().await;
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
+
+#[sqlx::test]
+async fn a_node_that_was_cut_off_while_another_pruned_drops_what_was_deleted(pool: PgPool) {
+    let outage = Outage::of(&pool);
+    let (app, msp) = serving(pool.clone()).await;
+    let directory = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
+    let keys = app.state_dir.join("secret.key");
+    let keys = [("SIGNPOST_SECRET_KEY_FILE", keys.to_str().unwrap())];
+    let mut cut_off = settings(&pool, &directory, &keys);
+    cut_off.database = Some(vec![outage.options()]);
+    let node = TestApp::start_as(pool.clone(), directory, &cut_off).await;
+    for deleted_by in [
+        // A node of the version before, whose clock was hours ahead, knew of no record.
+        "delete from directory_changes",
+        "delete from directory_changes where at < now()",
+    ] {
+        until(&node, 200, &intune_document()).await;
+        outage.begin();
+        assert_eq!(msp.delete("/domains/contoso.com").await.status, 204);
+        until(&app, 404, "").await;
+        sqlx::query(deleted_by).execute(&pool).await.unwrap();
+        assert_eq!(ask(node.http, b"contoso.com", "").await.status, 200, "it is cut off");
+        outage.end();
+        until(&node, 404, "").await;
+        msp.register("contoso.com").await;
+        app.verify("contoso.com").await;
+    }
+    node.stop().await;
+    app.stop().await;
+}
+
+#[sqlx::test]
+async fn the_highest_deleted_change_is_recorded_and_a_running_transaction_keeps_its_changes(pool: PgPool) {
+    let change = async |hostname: &str| {
+        sqlx::query_scalar::<_, i64>(
+            "insert into directory_changes (hostname, at) values ($1, now() - interval '2 hours') returning xid::text::bigint",
+        )
+        .bind(hostname)
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+    };
+    let deleted_up_to = async || {
+        sqlx::query_scalar::<_, i64>("select deleted_up_to::text::bigint from directory_change_prunes")
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    };
+    let prune = async || {
+        let mut tx = pool.begin().await.unwrap();
+        let deleted = signpost::publisher::store::prune_changes(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        deleted
+    };
+    assert_eq!(deleted_up_to().await, 0);
+    change("a.example.com").await;
+    let second = change("b.example.com").await;
+    let mut long = pool.begin().await.unwrap();
+    sqlx::query("select pg_current_xact_id()")
+        .execute(&mut *long)
+        .await
+        .unwrap();
+    let third = change("c.example.com").await;
+    assert_eq!(prune().await, 2, "what a running transaction may hide stays");
+    assert_eq!(deleted_up_to().await, second);
+    long.rollback().await.unwrap();
+    assert_eq!(prune().await, 1);
+    assert_eq!(deleted_up_to().await, third);
+    assert_eq!(prune().await, 0);
+    assert_eq!(
+        deleted_up_to().await,
+        third,
+        "a prune that deletes nothing changes nothing"
+    );
+}

@@ -14,6 +14,7 @@ mod challenges;
 mod claims;
 mod client_limits;
 mod client_pages;
+mod clock_watch;
 mod cluster;
 mod colleagues;
 mod collisions;

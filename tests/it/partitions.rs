@@ -178,3 +178,50 @@ async fn nodes_that_make_and_drop_the_same_days_get_in_nobodys_way(pool: PgPool)
     partitions::keep_up(&pool, later).await.unwrap();
     assert_eq!(days(&pool).await, Vec::<String>::new());
 }
+
+#[sqlx::test]
+async fn a_run_goes_two_days_further_at_most_unless_an_operator_asks(pool: PgPool) {
+    let owner = organisations(&pool, &[30]).await[0];
+    let now: DateTime<Utc> = sqlx::query_scalar("select now()").fetch_one(&pool).await.unwrap();
+    for days in [0, 25, 31, 32, 33, 34, 35, 36] {
+        ship(&pool, [asked(now - TimeDelta::days(days), Some(owner), "contoso.com")]).await;
+    }
+    let set_as_of = async |days: i32| {
+        sqlx::query("update request_log_retention set as_of = now() - make_interval(days => $1)")
+            .bind(days)
+            .execute(&pool)
+            .await
+            .unwrap();
+    };
+    let rows = async || count(&pool, "select count(*) from requests").await;
+
+    // As if the database's clock had gone 90 days ahead since the last run: what is over moves by two days.
+    set_as_of(90).await;
+    for _ in 0..2 {
+        let done = partitions::run(&pool).await.unwrap();
+        assert_eq!((done.dropped, done.purged_rows), (0, 0), "{done:?}");
+    }
+    assert_eq!((days(&pool).await.len(), rows().await), (8, 8));
+    let as_of = "select extract(day from now() - as_of)::bigint from request_log_retention";
+    assert_eq!(count(&pool, as_of).await, 86);
+
+    // Many days are over at once, by a shorter retention say: their rows go now, their partitions two by two.
+    set_as_of(0).await;
+    let done = partitions::run(&pool).await.unwrap();
+    assert_eq!((done.dropped, done.postponed), (2, 4), "{done:?}");
+    assert_eq!((days(&pool).await.len(), rows().await), (6, 2));
+
+    // A clock that was set back moves it back.
+    set_as_of(-90).await;
+    assert_eq!(partitions::run(&pool).await.unwrap().dropped, 2);
+    assert_eq!(count(&pool, as_of).await, 0);
+
+    set_as_of(90).await;
+    let done = partitions::run_without_limit(&pool).await.unwrap();
+    assert_eq!(
+        (done.dropped, done.postponed),
+        (2, 0),
+        "an operator asked for it: {done:?}"
+    );
+    assert_eq!((days(&pool).await.len(), rows().await), (2, 2));
+}

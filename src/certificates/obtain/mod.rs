@@ -3,7 +3,15 @@
 mod internal;
 mod places;
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -23,7 +31,7 @@ use super::{
     turns::{self, Eligible, Lease, Turn},
     wanted::Wanted,
 };
-use crate::sealed::Keyring;
+use crate::{sealed::Keyring, work::clock_watch::ClockWatch};
 
 /// A node that died has its work taken over after this.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
@@ -32,6 +40,9 @@ const EXTEND: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_secs(2);
 /// For faults of our own.
 const AFTER_A_FAULT: TimeDelta = TimeDelta::minutes(10);
+/// Renewals in an hour, of an installation with few certificates; of one with many it is a tenth of them. A clock that
+/// is months ahead then does not have all certificates replaced at once.
+const MIN_RENEWALS_PER_HOUR: i64 = 10;
 /// Between two looks at everything.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -45,6 +56,9 @@ pub struct Obtainer {
     pub eligible: Eligible,
     pub wanted: Arc<Wanted>,
     pub board: Arc<Board>,
+    pub clock: Arc<ClockWatch>,
+    /// Whether renewals wait because many were made within the hour.
+    pub are_renewals_limited: AtomicBool,
 }
 
 impl Obtainer {
@@ -89,6 +103,7 @@ impl Obtainer {
     }
 
     async fn look(&self, room: Room, swept: &mut Option<Instant>) -> Result<Claimed, sqlx::Error> {
+        self.clock.wait_until_trusted().await;
         if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             self.sweep(crate::clock::now()).await?;
             *swept = Some(Instant::now());
@@ -129,10 +144,20 @@ impl Obtainer {
         if !hinted.is_empty() {
             turns::store::want(&mut db, &self.eligible, &hinted, now).await?;
         }
+        let renewals = turns::store::count_renewals_left(&mut db, &self.eligible.issuer, MIN_RENEWALS_PER_HOUR).await?;
+        if renewals > 0 {
+            self.are_renewals_limited.store(false, Ordering::Relaxed);
+        } else if !self.are_renewals_limited.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                event = "certificate.renewals_limited",
+                "a tenth of all certificates was renewed within an hour: further renewals wait"
+            );
+        }
         let mut lease = Lease {
             now,
             until: now + LEASE,
             limit: i64::try_from(room.limit).unwrap_or(i64::MAX),
+            renewals: renewals.max(0),
             crowded: room.crowded,
         };
         let Issuer::Acme(orders) = &*self.issuer else {

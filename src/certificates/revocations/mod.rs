@@ -10,6 +10,7 @@ use super::{
     acme::CaError,
     orders::{Orders, Stop},
 };
+use crate::work::clock_watch::ClockWatch;
 
 const LOOK: Duration = Duration::from_secs(15);
 /// After the first attempt; after the second twice as long, after the third three times.
@@ -20,11 +21,15 @@ const CESSATION_OF_OPERATION: u8 = 5;
 
 impl Orders {
     /// Until `cancel`.
-    pub async fn revoke(&self, cancel: CancellationToken) {
+    pub async fn revoke(&self, clock: &ClockWatch, cancel: CancellationToken) {
         loop {
+            let revoke = async {
+                clock.wait_until_trusted().await;
+                self.revoke_due(crate::clock::now()).await
+            };
             let revoked = tokio::select! {
                 () = cancel.cancelled() => return,
-                revoked = self.revoke_due(crate::clock::now()) => revoked,
+                revoked = revoke => revoked,
             };
             if let Err(error) = revoked {
                 tracing::warn!(error = crate::telemetry::one_line(&error.into()), "revocations wait");

@@ -17,6 +17,7 @@ use super::{
     orders::Orders,
     turns,
 };
+use crate::work::clock_watch::ClockWatch;
 use store::Asked;
 
 const LOOK: Duration = Duration::from_secs(30);
@@ -35,11 +36,15 @@ pub enum Looked {
 
 impl Orders {
     /// Until `cancel`.
-    pub async fn follow_suggestions(&self, cancel: CancellationToken) {
+    pub async fn follow_suggestions(&self, clock: &ClockWatch, cancel: CancellationToken) {
         loop {
+            let ask = async {
+                clock.wait_until_trusted().await;
+                self.ask_when_to_renew(crate::clock::now()).await
+            };
             let asked = tokio::select! {
                 () = cancel.cancelled() => return,
-                asked = self.ask_when_to_renew(crate::clock::now()) => asked,
+                asked = ask => asked,
             };
             match asked {
                 // There may be others.

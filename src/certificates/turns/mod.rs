@@ -45,6 +45,8 @@ pub struct Lease {
     pub now: DateTime<Utc>,
     pub until: DateTime<Utc>,
     pub limit: i64,
+    /// How many of them may have a certificate already.
+    pub renewals: i64,
     /// Organisations whose domains have to wait.
     pub crowded: Vec<Uuid>,
 }

@@ -85,6 +85,19 @@ pub async fn is_any_due(db: &mut PgConnection, issuer: &str, now: DateTime<Utc>)
     .await
 }
 
+/// How many certificates may be renewed now: a tenth of all in an hour, `least` at least, less those of the last hour.
+/// The number of all is PostgreSQL's estimate.
+pub async fn count_renewals_left(db: &mut PgConnection, issuer: &str, least: i64) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select greatest($2, (select reltuples::bigint from pg_class where oid = 'certificates'::regclass) / 10)
+                - (select count(*) from certificates where issuer = $1 and renewed_at > now() - interval '1 hour') as "left!""#,
+        issuer,
+        least,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Claims what is due: first what expires soon, then what has no certificate, then renewals in time.
 pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease) -> Result<Vec<Turn>, sqlx::Error> {
     sqlx::query_as!(
@@ -97,7 +110,7 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
                         and (cardinality($7::uuid[]) = 0 or not exists (
                             select from domains d where d.hostname = l.hostname and d.organisation_id = any($7)
                                and d.ownership_verified_at is not null))
-                      order by due_at limit $4)
+                      order by due_at limit least($4::bigint, $8::bigint))
                      union all
                     (select hostname, urgency, due_at from certificate_leases l
                       where issuer = $1 and urgency = 1 and due_at <= $2 and lease_until <= $2
@@ -111,7 +124,7 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
                         and (cardinality($7::uuid[]) = 0 or not exists (
                             select from domains d where d.hostname = l.hostname and d.organisation_id = any($7)
                                and d.ownership_verified_at is not null))
-                      order by due_at limit $4)
+                      order by due_at limit least($4::bigint, $8::bigint))
               ) classes
                order by urgency, due_at limit $4),
          locked as materialized (
@@ -136,6 +149,7 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
         &eligible.own_hosts,
         eligible.connected_only,
         &lease.crowded,
+        lease.renewals,
     )
     .fetch_all(db)
     .await

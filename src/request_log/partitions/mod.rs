@@ -20,12 +20,18 @@ const AHEAD: u64 = 3;
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// Days that one run drops at most, and moves the retention on. A clock that is months ahead, also the database's, then
+/// does not empty the request log at once.
+const MAX_DAYS_IN_ONE_RUN: usize = 2;
+
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Upkeep {
     pub dropped: usize,
     /// That somebody held on to: they go next time.
     pub left: usize,
+    /// Over, and more than one run may drop: they go next time.
+    pub postponed: usize,
     pub purged_rows: u64,
     pub purged_counts: u64,
 }
@@ -40,15 +46,44 @@ pub async fn make_ahead(pool: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::E
     Ok(())
 }
 
-/// Drops and purges what is over. Several nodes may do it at once.
+/// The hourly run: deletes what is over by the database's clock, and no more than [`MAX_DAYS_IN_ONE_RUN`] days of it.
+pub async fn run(pool: &PgPool) -> Result<Upkeep, sqlx::Error> {
+    let days = i32::try_from(MAX_DAYS_IN_ONE_RUN).unwrap_or(i32::MAX);
+    let moved = store::move_retention(&mut *pool.acquire().await?, days).await?;
+    let done = keep_up_within(pool, moved.as_of, MAX_DAYS_IN_ONE_RUN).await?;
+    let days_left = (moved.now - moved.as_of).num_days();
+    if days_left > 0 {
+        tracing::warn!(
+            event = "request_log.retention_limited",
+            days_left,
+            "requests of more than two days are over at once: this run deleted those of two days, the next runs delete the \
+             rest. If the database's clock is wrong, set it; to delete the rest now, run `signpost requests prune`"
+        );
+    }
+    Ok(done)
+}
+
+/// Deletes all that is over by the database's clock: an operator has asked for it.
+pub async fn run_without_limit(pool: &PgPool) -> Result<Upkeep, sqlx::Error> {
+    let moved = store::move_retention(&mut *pool.acquire().await?, i32::MAX).await?;
+    keep_up(pool, moved.as_of).await
+}
+
+/// Drops and purges what is over at `now`. Several nodes may do it at once.
 pub async fn keep_up(pool: &PgPool, now: DateTime<Utc>) -> Result<Upkeep, sqlx::Error> {
+    keep_up_within(pool, now, usize::MAX).await
+}
+
+/// [`keep_up`] that drops at most `max_days` days, the oldest first.
+async fn keep_up_within(pool: &PgPool, now: DateTime<Utc>, max_days: usize) -> Result<Upkeep, sqlx::Error> {
     let mut done = Upkeep::default();
     let mut db = pool.acquire().await?;
     let longest = store::longest_kept(&mut db).await?.max(STRANGERS_KEPT);
     let names = store::list(&mut db).await?;
     drop(db);
     let over: Vec<String> = names.into_iter().filter(|name| is_over(name, longest, now)).collect();
-    for name in over {
+    done.postponed = over.len().saturating_sub(max_days);
+    for name in over.into_iter().take(max_days) {
         match drop_one(pool, &name).await? {
             true => done.dropped += 1,
             false => done.left += 1,

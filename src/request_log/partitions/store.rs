@@ -62,6 +62,25 @@ pub async fn drop_now(db: &mut PgConnection, name: &str) -> Result<(), sqlx::Err
     Ok(())
 }
 
+/// Up to when requests are deleted, and the database's time.
+pub struct Retention {
+    pub as_of: DateTime<Utc>,
+    pub now: DateTime<Utc>,
+}
+
+/// Moves the retention towards the database's time, by `days` at most.
+pub async fn move_retention(db: &mut PgConnection, days: i32) -> Result<Retention, sqlx::Error> {
+    sqlx::query_as!(
+        Retention,
+        r#"update request_log_retention
+              set as_of = case when now() - as_of > $1 * interval '1 day' then as_of + $1 * interval '1 day' else now() end
+        returning as_of, now() as "now!""#,
+        f64::from(days),
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Days for which the organisation that keeps its requests for longest keeps them.
 pub async fn longest_kept(db: &mut PgConnection) -> Result<i32, sqlx::Error> {
     sqlx::query_scalar!(r#"select coalesce(max(request_days), 0) as "days!" from organisations"#)

@@ -60,6 +60,7 @@ async fn organisation(db: &mut PgConnection, name: &str, count: i32, due_at: Dat
 
 async fn claim(db: &mut PgConnection, now: DateTime<Utc>, limit: i64, crowded: &[Uuid]) -> Vec<Turn> {
     let lease = Lease {
+        renewals: i64::MAX,
         now,
         until: now + TimeDelta::seconds(30),
         limit,

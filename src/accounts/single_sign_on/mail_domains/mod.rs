@@ -28,7 +28,7 @@ use crate::{
     mail::Mail,
     outbox,
     sealed::Keyring,
-    work::fair::FairShare,
+    work::{clock_watch::ClockWatch, fair::FairShare},
 };
 use record::{Change, record_name, record_value};
 use store::{Due, Looked, Missing};
@@ -81,11 +81,15 @@ impl MailDomains {
     }
 
     /// Runs until `cancel`.
-    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+    pub async fn run(self: Arc<Self>, clock: Arc<ClockWatch>, cancel: CancellationToken) {
         loop {
+            let round = async {
+                clock.wait_until_trusted().await;
+                self.round().await
+            };
             let checked = tokio::select! {
                 () = cancel.cancelled() => return,
-                checked = self.round() => checked,
+                checked = round => checked,
             };
             match checked {
                 Ok(checked) if checked >= BATCH_SIZE.unsigned_abs() => continue,
