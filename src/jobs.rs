@@ -138,7 +138,8 @@ async fn run(job: &'static Job, means: Arc<Means>, cancel: CancellationToken) {
             } => {}
         }
         if let Err(error) = run_once(job, &means).await {
-            tracing::warn!(job = job.name, %error, "a job failed");
+            let error = anyhow::Error::new(error).context(job.name);
+            telemetry::log_failed_work("a job failed", error);
         }
     }
 }
@@ -233,7 +234,7 @@ pub async fn look_at_domains(
                 due.are_more
             }
             Err(error) => {
-                tracing::warn!(error = telemetry::one_line(&error.into()), "domains are not looked at");
+                telemetry::log_failed_work("domains are not looked at", error);
                 false
             }
         };
@@ -258,7 +259,7 @@ async fn look(checker: &Checker, claimed: Claimed, _permit: CheckPermit<'_>) {
     // What it reads is written by strangers: should one of them find a way to make it panic, the server goes on.
     match AssertUnwindSafe(checker.check(claimed)).catch_unwind().await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(error = telemetry::one_line(&error.into()), "a look at a domain failed"),
+        Ok(Err(error)) => telemetry::log_failed_work("a look at a domain failed", error),
         Err(_) => tracing::error!(domain.id = %claimed.domain_id, "a look at a domain panicked"),
     }
 }

@@ -88,6 +88,8 @@ pub mod telemetry;
 pub mod user_patterns;
 // MDM vendors: parameters → Version and BaseURL.
 pub mod vendors;
+// What the API and the console share.
+pub mod web;
 // Background work that many organisations share.
 pub mod work;
 // Tells other people's programs what happens.

@@ -16,6 +16,7 @@ use crate::{
     },
     connections::{metrics::ConnectionMetrics, stats::ConnectionStats},
     discovery::handler::Discovery,
+    postgres::Availability,
     publisher::standing::Standing,
     request_log::{lane::Lanes, shipper::Shipper, spool::Spool},
     rotation,
@@ -30,6 +31,7 @@ pub struct Ops {
     pub gauges: Gauges,
     /// From the start of the listeners until they are to stop.
     pub ready: Arc<AtomicBool>,
+    pub availability: Arc<Availability>,
     pub standing: Arc<Standing>,
     pub clock: Arc<ClockWatch>,
     pub discovery: Arc<Discovery>,
@@ -61,7 +63,9 @@ async fn health() -> &'static str {
 
 /// Ready once the directory is filled, also without a database; not any more once it is told to stop.
 async fn readiness(ops: web::Data<Ops>) -> HttpResponse {
-    let lines = [ops.standing.told(), ops.clock.problem()];
+    let read_only = "database: read-only, nothing can be changed";
+    let read_only = ops.availability.is_read_only().then(|| read_only.to_owned());
+    let lines = [ops.standing.told(), read_only, ops.clock.problem()];
     let told: String = lines.into_iter().flatten().map(|line| line + "\n").collect();
     match (ops.ready.load(Ordering::Acquire), ops.standing.is_filled()) {
         (true, true) => HttpResponse::Ok().body(format!("ready\n{told}")),
@@ -140,6 +144,9 @@ impl Ops {
         self.gauges
             .database_reachable
             .set(i64::from(standing.is_database_there()));
+        self.gauges
+            .database_read_only
+            .set(i64::from(self.availability.is_read_only()));
         let age = |as_of: i64| (crate::clock::now().timestamp() - as_of).max(0);
         self.gauges.directory_age.set(standing.as_of().map_or(-1, age));
         self.gauges

@@ -1,13 +1,20 @@
 //! What the process says of itself: log lines and metrics. Nothing here may print who signs in.
 use std::{
+    collections::BTreeMap,
     io::IsTerminal,
     panic,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::postgres::{DatabaseFault, availability};
 
 /// At these levels the libraries print whole requests: headers, paths, queries. A filter that asks
 /// for them gets their warnings only.
@@ -21,6 +28,9 @@ const PRINT_REQUESTS: [&str; 8] = [
     "rustls",
     "sqlx",
 ];
+
+/// Warn of each connection of a pool that ended: of an outage there is one line, by the watch of the database.
+const REPEAT_OUTAGES: [&str; 2] = ["sqlx_core::pool", "sqlx::postgres::notice"];
 
 /// What these warn of is what a stranger's DNS server sent, as many lines as it likes.
 const REPEAT_STRANGERS: [&str; 3] = ["hickory_net", "hickory_proto", "hickory_resolver"];
@@ -68,6 +78,12 @@ fn is_discreet(metadata: &Metadata<'_>) -> bool {
     let library = metadata.target().split("::").next().unwrap_or_default();
     match *metadata.level() {
         _ if REPEAT_STRANGERS.contains(&library) => false,
+        _ if REPEAT_OUTAGES
+            .iter()
+            .any(|target| metadata.target().starts_with(target)) =>
+        {
+            false
+        }
         Level::ERROR | Level::WARN => true,
         _ => !PRINT_REQUESTS.contains(&library),
     }
@@ -95,6 +111,7 @@ pub struct Gauges {
     pub snapshot_refused: IntGauge,
     pub snapshot_failing: IntGauge,
     pub database_reachable: IntGauge,
+    pub database_read_only: IntGauge,
     pub directory_age: IntGauge,
     pub panics: IntCounter,
     pub clock_offset: Gauge,
@@ -187,6 +204,10 @@ impl Gauges {
                 "signpost_database_reachable",
                 "1: what is served follows the database; 0: it is away, and what was known last is served.",
             )?,
+            database_read_only: gauge(
+                "signpost_database_read_only",
+                "1: the database can be read and takes no changes.",
+            )?,
             directory_age: gauge(
                 "signpost_directory_age_seconds",
                 "Seconds since what is served was last the same as the database; -1: nothing is served yet.",
@@ -208,6 +229,45 @@ pub fn catch_up(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 
+/// Between two log lines of the same work that fails because of the database.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Logs that background work failed and is tried again. Work that fails because the database is away or read-only is in
+/// the log of the database's watch; other trouble of the database is logged once a minute, with the number of lines left
+/// out. `message` names the work.
+pub fn log_failed_work(message: &'static str, error: impl Into<anyhow::Error>) {
+    let error = error.into();
+    let line = one_line(&error);
+    let mut lines_left_out = 0;
+    if let Some(fault) = DatabaseFault::within(&*error) {
+        if availability::is_logged_elsewhere(fault) {
+            return tracing::debug!(error = line, "{message}");
+        }
+        match left_out(message, Instant::now()) {
+            Some(left_out) => lines_left_out = left_out,
+            None => return tracing::debug!(error = line, "{message}"),
+        }
+    }
+    tracing::warn!(error = line, lines_left_out, "{message}");
+}
+
+/// How many lines with this message were left out since the last one; `None`: this one is left out as well.
+fn left_out(message: &'static str, now: Instant) -> Option<u64> {
+    static LOGGED: Mutex<BTreeMap<&str, (Instant, u64)>> = Mutex::new(BTreeMap::new());
+    let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
+    match logged.get_mut(message) {
+        Some((at, left_out)) if now.saturating_duration_since(*at) < REPEAT_INTERVAL => {
+            *left_out += 1;
+            None
+        }
+        before => {
+            let left_out = before.map_or(0, |(_, left_out)| *left_out);
+            logged.insert(message, (now, 0));
+            Some(left_out)
+        }
+    }
+}
+
 /// An error and its causes in one line.
 #[must_use]
 pub fn one_line(error: &anyhow::Error) -> String {
@@ -219,4 +279,20 @@ pub fn one_line(error: &anyhow::Error) -> String {
         }
     }
     line.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_logged_once_a_minute_with_the_number_of_those_left_out() {
+        let now = Instant::now();
+        let at = |seconds| left_out("a test's own message", now + Duration::from_secs(seconds));
+        assert_eq!(
+            [at(0), at(1), at(59), at(60), at(61)],
+            [Some(0), None, None, Some(2), None]
+        );
+        assert_eq!(left_out("another message", now), Some(0));
+    }
 }

@@ -13,9 +13,13 @@ use actix_web::{
 };
 
 use super::{Api, problem::Problem};
-use crate::accounts::{
-    AccessError, Actor,
-    token::{TokenText, store},
+use crate::{
+    accounts::{
+        AccessError, Actor,
+        token::{TokenText, store},
+    },
+    postgres::Availability,
+    web::error::unless_read_only,
 };
 
 pub async fn authenticate(
@@ -47,7 +51,10 @@ async fn actor_of(api: &Api, request: &HttpRequest) -> Result<Actor, AccessError
     let actor = store::find_actor(&mut db, &token, now)
         .await?
         .ok_or(AccessError::Unauthenticated)?;
-    store::touch(&mut db, &actor, now).await?;
+    let availability = request.app_data::<web::Data<Availability>>();
+    if !availability.is_some_and(|availability| availability.is_read_only()) {
+        unless_read_only(store::touch(&mut db, &actor, now).await)?;
+    }
     Ok(actor)
 }
 

@@ -21,11 +21,11 @@ pub fn accepted(accept: &str) -> Option<Format> {
 #[must_use]
 pub fn stream(export: Export, format: Format) -> HttpResponse {
     let pages = stream::try_unfold(export, |mut export| async move {
-        let page = export
-            .next_page()
-            .await
-            .inspect_err(|error| tracing::error!(%error, "an export broke off"));
-        Ok::<_, std::io::Error>(page.map_err(std::io::Error::other)?.map(|page| (page, export)))
+        let page = export.next_page().await.map_err(|error| {
+            crate::telemetry::log_failed_work("an export broke off", error);
+            std::io::Error::other("an export broke off")
+        })?;
+        Ok::<_, std::io::Error>(page.map(|page| (page, export)))
     });
     HttpResponse::Ok()
         .content_type(format.content_type())

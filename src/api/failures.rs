@@ -119,7 +119,7 @@ impl From<InvitationError> for Problem {
             | InvitationError::NotYours
             | InvitationError::HasAccount => Self::new(Code::Conflict, &error),
             InvitationError::Member(error) => error.into(),
-            InvitationError::Organisation(source) => Self::internal(&source),
+            InvitationError::Organisation(error) => error.into(),
         }
     }
 }
@@ -130,7 +130,7 @@ impl From<SingleSignOnError> for Problem {
             SingleSignOnError::NotFound => Self::new(Code::NotFound, &error),
             SingleSignOnError::Invalid(errors) => Self::invalid(errors),
             SingleSignOnError::Member(error) => error.into(),
-            SingleSignOnError::Organisation(source) => Self::internal(&source),
+            SingleSignOnError::Organisation(error) => error.into(),
             // Nobody signs in by the API.
             SingleSignOnError::Busy => Self::rate_limited(60),
             SingleSignOnError::Refused(_) | SingleSignOnError::DomainUnproved => Self::internal(&error),

@@ -8,7 +8,10 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::input::FieldError;
+use crate::{
+    input::FieldError,
+    web::error::{DatabaseFailure, Unavailable},
+};
 
 /// What went wrong, as RFC 9457 defines it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -42,6 +45,7 @@ pub struct Problem {
 struct Extra {
     allow: Option<String>,
     retry_after: Option<u64>,
+    database: Option<DatabaseFailure>,
 }
 
 /// One thing that is wrong with the input.
@@ -199,8 +203,17 @@ impl Problem {
         self
     }
 
-    /// Logs the whole chain of causes once; the caller learns nothing of it.
-    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+    /// The node knows that the database is away.
+    #[must_use]
+    pub fn database_away() -> Self {
+        Self::new(Code::Unavailable, Unavailable::AWAY.text).retry_after(Unavailable::AWAY.retry_after)
+    }
+
+    /// Logs the whole chain of causes once; the caller learns nothing of it. What the database is to blame for is 503.
+    pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        if let Some(failure) = DatabaseFailure::within(error) {
+            return Self::unavailable(failure);
+        }
         let causes: Vec<_> = std::iter::successors(error.source(), |e| e.source())
             .map(ToString::to_string)
             .collect();
@@ -212,19 +225,15 @@ impl Problem {
     }
 
     pub(super) fn database(error: &sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
-                tracing::warn!(%error, "the database is away");
-                let detail = "The database can't be reached. Devices are still answered; try again shortly.";
-                Self::new(Code::Unavailable, detail).retry_after(5)
-            }
-            // deadlock_detected and serialization_failure: two changes met, and ours gave way.
-            sqlx::Error::Database(source) if matches!(source.code().as_deref(), Some("40P01" | "40001")) => {
-                let detail = "Another request changed the same things at this moment. Nothing was done: send it again.";
-                Self::conflict(detail).retry_after(1)
-            }
-            _ => Self::internal(error),
-        }
+        Self::internal(error)
+    }
+
+    /// Not logged here: one outage would be as many lines as requests.
+    fn unavailable(failure: DatabaseFailure) -> Self {
+        let answer = Unavailable::because_of(failure.fault);
+        let mut problem = Self::new(Code::Unavailable, answer.text).retry_after(answer.retry_after);
+        problem.extra.database = Some(failure);
+        problem
     }
 
     /// Whether nothing is wrong with the request itself.
@@ -296,6 +305,9 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::new(self.status());
+        if let Some(failure) = &self.extra.database {
+            response.extensions_mut().insert(failure.clone());
+        }
         response.extensions_mut().insert(self.clone());
         response
     }

@@ -15,7 +15,11 @@ use super::{
     form::{self, Form},
     page,
 };
-use crate::accounts::{Member, sessions};
+use crate::{
+    accounts::{Member, sessions},
+    postgres::Availability,
+    web::error::unless_read_only,
+};
 
 /// Lets members through to their pages. Others are sent to the sign-in, and what they had typed is shown to them.
 pub async fn authenticate(
@@ -62,7 +66,10 @@ pub async fn member(request: &HttpRequest, console: &Console) -> Result<Option<M
     if found.is_suspended {
         return Err(Fault::Suspended);
     }
-    sessions::store::touch(&mut db, found.member.session_id, now).await?;
+    let availability = request.app_data::<web::Data<Availability>>();
+    if !availability.is_some_and(|availability| availability.is_read_only()) {
+        unless_read_only(sessions::store::touch(&mut db, found.member.session_id, now).await)?;
+    }
     Ok(Some(found.member))
 }
 

@@ -11,6 +11,7 @@ use crate::{
     domains::{DomainError, intake::IntakeError, share_links::ShareLinkError},
     passwords::Busy,
     publisher::preview::PreviewError,
+    web::error::{DatabaseFailure, DatabaseFault, Unavailable},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum Fault {
     TooMany(u64),
     #[error("the server is busy")]
     Busy,
+    /// The node knows that it is, and has not asked it.
+    #[error("the database is away")]
+    DatabaseAway,
     #[error("the database could not be read or written")]
     Database(#[from] sqlx::Error),
     #[error("{0}")]
@@ -148,6 +152,9 @@ struct FaultPage {
 impl Fault {
     fn words(&self) -> (&'static str, String, (&'static str, &'static str)) {
         let home = ("/", "Go to the overview");
+        if let Some(answer) = self.unavailable() {
+            return (answer.title, answer.text.to_owned(), home);
+        }
         match self {
             Self::NoSuchPage => (
                 "There is nothing here",
@@ -202,17 +209,7 @@ impl Fault {
                 "Try again in a few seconds.".to_owned(),
                 home,
             ),
-            Self::Database(error) if is_away(error) => (
-                "The database is away",
-                "Devices are still answered. Nothing was changed; try again in a minute.".to_owned(),
-                home,
-            ),
-            Self::Database(error) if has_given_way(error) => (
-                "Somebody was quicker",
-                "The same was changed elsewhere at this very moment. Nothing was changed by you: do it again.".to_owned(),
-                home,
-            ),
-            Self::Database(_) | Self::Internal(_) => (
+            Self::DatabaseAway | Self::Database(_) | Self::Internal(_) => (
                 "Something went wrong on our side",
                 "Nothing was changed. If it stays, tell whoever runs this Signpost when it happened.".to_owned(),
                 home,
@@ -221,17 +218,15 @@ impl Fault {
     }
 }
 
-fn is_away(error: &sqlx::Error) -> bool {
-    matches!(
-        error,
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
-    )
-}
-
-/// Of two changes that met, ours: `deadlock_detected`, `serialization_failure`.
-fn has_given_way(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("40P01" | "40001"))
+impl Fault {
+    /// `None`: the database is not to blame.
+    fn unavailable(&self) -> Option<Unavailable> {
+        match self {
+            Self::DatabaseAway => Some(Unavailable::AWAY),
+            Self::Database(error) => DatabaseFault::of(error).map(Unavailable::because_of),
+            _ => None,
+        }
+    }
 }
 
 /// "20 seconds", "5 minutes".
@@ -246,6 +241,9 @@ pub fn span(seconds: u64) -> String {
 
 impl ResponseError for Fault {
     fn status_code(&self) -> StatusCode {
+        if self.unavailable().is_some() {
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
         match self {
             Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -258,14 +256,13 @@ impl ResponseError for Fault {
             Self::SignedOut(_) => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Database(error) if is_away(error) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Database(error) if has_given_way(error) => StatusCode::CONFLICT,
-            Self::Database(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::DatabaseAway | Self::Database(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn error_response(&self) -> HttpResponse {
-        if self.status_code().is_server_error() {
+        // Not of each page while the database is away: its watch logs the outage.
+        if self.status_code() == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error = %self, cause = std::error::Error::source(self).map(tracing::field::display), "a page failed");
         }
         let (title, text, way) = self.words();
@@ -292,61 +289,14 @@ impl ResponseError for Fault {
             Self::Busy => insert(header::RETRY_AFTER, "5".to_owned()),
             _ => {}
         }
+        if let Some(answer) = self.unavailable() {
+            insert(header::RETRY_AFTER, answer.retry_after.to_string());
+        }
+        if let Self::Database(error) = self
+            && let Some(failure) = DatabaseFailure::of(error)
+        {
+            response.extensions_mut().insert(failure);
+        }
         response
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{borrow::Cow, fmt};
-
-    use sqlx::error::{DatabaseError, ErrorKind};
-
-    use super::*;
-
-    /// What the database says, as far as its code goes.
-    #[derive(Debug)]
-    struct Said(&'static str);
-
-    impl fmt::Display for Said {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(self.0)
-        }
-    }
-
-    impl std::error::Error for Said {}
-
-    impl DatabaseError for Said {
-        fn message(&self) -> &str {
-            self.0
-        }
-
-        fn code(&self) -> Option<Cow<'_, str>> {
-            Some(self.0.into())
-        }
-
-        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
-            self
-        }
-
-        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
-            self
-        }
-
-        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
-            self
-        }
-
-        fn kind(&self) -> ErrorKind {
-            ErrorKind::Other
-        }
-    }
-
-    #[test]
-    fn of_two_changes_that_met_the_one_that_gave_way_is_no_fault_of_ours() {
-        for (code, status) in [("40P01", 409), ("40001", 409), ("42P01", 500)] {
-            let fault = Fault::Database(sqlx::Error::Database(Box::new(Said(code))));
-            assert_eq!(fault.status_code().as_u16(), status, "{code}");
-        }
     }
 }

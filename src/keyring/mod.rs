@@ -50,7 +50,23 @@ pub async fn check(db: &mut PgConnection, keyring: &Keyring, path: &Path) -> Res
     agree(db, keyring, known, path).await
 }
 
+/// Same for a database that takes no changes: keys of ours that it does not know yet are noted at another start.
+pub async fn check_read_only(db: &mut PgConnection, keyring: &Keyring, path: &Path) -> Result<(), KeyringError> {
+    let known = store::list(db).await?;
+    verify(db, keyring, &known, path).await
+}
+
 async fn agree(db: &mut PgConnection, keyring: &Keyring, known: Vec<Vec<u8>>, path: &Path) -> Result<(), KeyringError> {
+    verify(db, keyring, &known, path).await?;
+    for id in keyring.ids() {
+        store::insert(db, id.as_bytes()).await?;
+    }
+    store::begin_sealing(db, keyring.current().as_bytes()).await?;
+    Ok(())
+}
+
+/// Whether these are the keys of this database.
+async fn verify(db: &mut PgConnection, keyring: &Keyring, known: &[Vec<u8>], path: &Path) -> Result<(), KeyringError> {
     let shown = || path.display().to_string();
     if !known.is_empty() && !keyring.ids().any(|id| known.iter().any(|known| known == id.as_bytes())) {
         return Err(KeyringError::Wrong(shown()));
@@ -64,10 +80,6 @@ async fn agree(db: &mut PgConnection, keyring: &Keyring, known: Vec<Vec<u8>>, pa
             return Err(KeyringError::StillNeeded(shown(), told(&needed)));
         }
     }
-    for id in keyring.ids() {
-        store::insert(db, id.as_bytes()).await?;
-    }
-    store::begin_sealing(db, keyring.current().as_bytes()).await?;
     Ok(())
 }
 

@@ -77,7 +77,7 @@ impl Postman {
             match sent {
                 Ok(sent) if sent > 0 => continue,
                 Ok(_) => {}
-                Err(error) => tracing::warn!(error = crate::telemetry::one_line(&error.into()), "mails wait"),
+                Err(error) => crate::telemetry::log_failed_work("mails wait", error),
             }
             tokio::select! {
                 () = cancel.cancelled() => return,

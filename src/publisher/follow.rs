@@ -27,14 +27,12 @@ impl Publisher {
             };
             let pause = match refreshed {
                 Ok(_) => {
-                    if std::mem::take(&mut is_away) {
-                        tracing::info!("the database is back");
-                    }
+                    is_away = false;
                     POLL
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_away, true) {
-                        tracing::warn!(%error, "the database is away: serving what is in memory");
+                        crate::telemetry::log_failed_work("changes are not followed: serving what is in memory", error);
                     }
                     self.standing.database_is_away();
                     listener = None;

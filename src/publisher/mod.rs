@@ -135,6 +135,7 @@ impl Publisher {
         self.position = None;
         let mut tx = self.pool.begin().await?;
         store::freeze(&mut tx).await?;
+        crate::postgres::lift_timeouts(&mut tx).await?;
         let as_of = clock::now().timestamp();
         let moment = store::moment(&mut tx).await?;
         let resealed_at = self.seals.resealed_at(&mut tx).await?;
@@ -190,7 +191,7 @@ impl Publisher {
         let (mut db, changes) = looked.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         if changes.moment.origin != position.origin || changes.moment.xmin < position.xmin {
             // A restart costs one load too many, a restored database that is taken for the old one costs its changes.
-            tracing::warn!("the database was started again, replaced or set back: loading everything");
+            tracing::info!("the database was started again, replaced or set back: loading everything");
             drop(db);
             return self.reload().await;
         }

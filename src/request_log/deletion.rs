@@ -39,6 +39,7 @@ impl Deletion<'_> {
         let mut all = 0;
         loop {
             let mut tx = pool.begin().await?;
+            crate::postgres::lift_timeouts(&mut tx).await?;
             let rows = self.step(&mut tx).await?;
             tx.commit().await?;
             if rows == 0 {

@@ -84,18 +84,18 @@ impl Shipper {
             let shipped = tokio::time::timeout(PATIENCE, self.ship_next()).await;
             let result = shipped.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()));
             let is_falling_behind = self.unshipped() > before;
-            let pause = match &result {
+            is_failing &= result.is_err();
+            let pause = match result {
                 Ok(true) if is_falling_behind => (started.elapsed() * REST).min(RETRY),
                 Ok(true) => Duration::ZERO,
                 Ok(false) => IDLE,
                 Err(error) => {
-                    if !is_failing {
-                        tracing::warn!(%error, "the request log waits on disk");
+                    if !std::mem::replace(&mut is_failing, true) {
+                        crate::telemetry::log_failed_work("the request log waits on disk", error);
                     }
                     RETRY
                 }
             };
-            is_failing = result.is_err();
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}

@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::{
     config::Settings,
     keyring,
-    postgres::{self, Postgres, Source},
+    postgres::{self, DatabaseFault, Postgres, Source, is_unavailable},
     publisher::snapshot,
     sealed::Keyring,
 };
@@ -69,8 +69,9 @@ impl Installation {
         let prepared = prepare_database(&postgres, settings, patience).await;
         let (keyring, is_database_there) = match prepared {
             Ok(keyring) => (keyring, true),
-            Err(error) if says_away(&error) && settings.secret_key_file.exists() => {
+            Err(error) if may_start_without(&error, settings) => {
                 tracing::warn!(error = crate::telemetry::one_line(&error), "the database is away");
+                postgres.availability().begin_away();
                 (Keyring::load(&settings.secret_key_file)?, false)
             }
             Err(error) => {
@@ -107,6 +108,15 @@ impl Installation {
     }
 
     async fn prepare(&self) -> Result<()> {
+        match self.prepare_writable().await {
+            Err(error) if says_read_only(&error) => {
+                prepare_read_only(&self.postgres, &self.keyring, &self.secret_key_file).await
+            }
+            prepared => prepared,
+        }
+    }
+
+    async fn prepare_writable(&self) -> Result<()> {
         let pool = self.postgres.background();
         postgres::migrate(pool).await?;
         let mut tx = pool.begin().await?;
@@ -172,7 +182,7 @@ async fn reach(postgres: &Postgres, patience: Duration) -> Result<(), sqlx::Erro
     loop {
         let left = patience.saturating_sub(began.elapsed());
         match postgres.begin(left.min(ATTEMPT)).await {
-            Err(error) if left > ATTEMPT && is_away(&error) => tokio::time::sleep(AGAIN).await,
+            Err(error) if left > ATTEMPT && is_unavailable(&error) => tokio::time::sleep(AGAIN).await,
             reached => return reached,
         }
     }
@@ -182,6 +192,17 @@ async fn prepare_database(postgres: &Postgres, settings: &Settings, patience: Du
     reach(postgres, patience)
         .await
         .context("DATABASE_URL: the database can't be reached")?;
+    match open_keyring(postgres, settings).await {
+        Err(error) if says_read_only(&error) && settings.secret_key_file.exists() => {
+            let keyring = Keyring::load(&settings.secret_key_file)?;
+            prepare_read_only(postgres, &keyring, &settings.secret_key_file).await?;
+            Ok(keyring)
+        }
+        opened => opened,
+    }
+}
+
+async fn open_keyring(postgres: &Postgres, settings: &Settings) -> Result<Keyring> {
     let pool = postgres.background();
     postgres::migrate(pool).await?;
     let mut tx = pool.begin().await?;
@@ -190,15 +211,32 @@ async fn prepare_database(postgres: &Postgres, settings: &Settings, patience: Du
     Ok(keyring)
 }
 
-fn says_away(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<sqlx::Error>());
-    causes.any(is_away)
+/// A database that takes no changes can be served from, if it is as this program needs it.
+async fn prepare_read_only(postgres: &Postgres, keyring: &Keyring, secret_key_file: &Path) -> Result<()> {
+    let pool = postgres.background();
+    anyhow::ensure!(
+        postgres::is_migrated(pool).await?,
+        "the database is read-only, and its schema is older than this version"
+    );
+    keyring::check_read_only(&mut *pool.acquire().await?, keyring, secret_key_file).await?;
+    Ok(())
 }
 
-fn is_away(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(
-        error,
-        sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)
-    ) || code.is_some_and(|code| code.starts_with("57P") || code == "53300")
+fn says_read_only(error: &anyhow::Error) -> bool {
+    DatabaseFault::within(&**error) == Some(DatabaseFault::ReadOnly)
+}
+
+/// Whether the node can go on, and ask the database again later.
+fn says_away(error: &anyhow::Error) -> bool {
+    DatabaseFault::within(&**error).is_some()
+}
+
+/// Same at the start. A database that refuses us is a mistake in the settings, unless there is something to serve.
+fn may_start_without(error: &anyhow::Error, settings: &Settings) -> bool {
+    let is_worth_waiting = match DatabaseFault::within(&**error) {
+        None => false,
+        Some(DatabaseFault::Refused) => snapshot::path(&settings.state_dir).exists(),
+        Some(_) => true,
+    };
+    is_worth_waiting && settings.secret_key_file.exists()
 }

@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 use utoipa_actix_web::AppExt;
 
-use super::{Addresses, portal_limit};
+use super::{Addresses, portal_database, portal_limit};
 use crate::{
     api::{self, Api, request_id},
     certificates::{
@@ -107,6 +107,7 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
         None => TlsSettings::new(server_config(resolver)?, None),
     };
     let scheme = web::Data::new(scheme);
+    let availability = web::Data::from(ops.availability.clone());
     let portal_requests = web::Data::from(gate.stats.portal_requests.clone());
     let app = move || {
         App::new()
@@ -114,12 +115,14 @@ pub fn open(sockets: Sockets, public: Public, ops: Ops, tasks: &mut Tasks) -> Re
             .app_data(console.clone())
             .app_data(portal_requests.clone())
             .app_data(scheme.clone())
+            .app_data(availability.clone())
             .configure(api::pages)
             .configure(console::public_pages)
             .into_utoipa_app()
             .configure(api::routes)
             .into_app()
             .configure(console::pages)
+            .wrap(from_fn(portal_database::guard))
             .wrap(from_fn(portal_limit::limit))
             .wrap(from_fn(request_id::with_request_id))
             .wrap(door.clone())
@@ -217,6 +220,8 @@ where
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(REQUEST_TIMEOUT)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        // A client that has closed its side is gone: its handler is dropped, and with it what it asked the database.
+        .h1_allow_half_closed(false)
         .on_connect_ext(move |io: &PacedStream<T>, extensions: &mut Extensions| {
             extensions.insert(connection(io.get_ref()));
             extensions.insert(io.pacer());

@@ -9,6 +9,7 @@ mod managing;
 mod names;
 mod node;
 mod outside;
+mod portal_database;
 mod portal_limit;
 mod running;
 mod serving;
@@ -158,6 +159,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
         connection_metrics: ConnectionMetrics::register(&registry)?,
         registry,
         ready: ready.clone(),
+        availability: installation.postgres.availability().clone(),
         standing: publisher.standing(),
         clock: clock.clone(),
         discovery: discovery.clone(),
@@ -179,11 +181,7 @@ pub async fn start_for(settings: &Settings, purpose: Purpose) -> Result<Running>
     node.start(settings, looks, &mut tasks)?;
     tasks.spawn("publisher", publish(publisher, installation.clone(), tasks.cancel()));
     issuing::start(&mut tasks, obtainer);
-    tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
-    tasks.spawn(
-        "request log's disk",
-        keeper::run(spool.clone(), shipper.clone(), tasks.cancel()),
-    );
+    start_request_log(&mut tasks, &spool, &shipper);
     tasks.spawn("database", keep_database(installation.clone(), tasks.cancel()));
     managing::start(&mut tasks, &clock, &api, &console, messengers);
     jobs::start(&mut tasks, Means { pool, rotation, clock });
@@ -265,6 +263,12 @@ async fn publish(publisher: Publisher, installation: Arc<Installation>, cancel: 
     {
         publisher.run(cancel).await;
     }
+}
+
+fn start_request_log(tasks: &mut Tasks, spool: &Arc<Spool>, shipper: &Arc<Shipper>) {
+    tasks.spawn("request log", ship(shipper.clone(), tasks.cancel()));
+    let keeper = keeper::run(spool.clone(), shipper.clone(), tasks.cancel());
+    tasks.spawn("request log's disk", keeper);
 }
 
 async fn ship(shipper: Arc<Shipper>, cancel: CancellationToken) {

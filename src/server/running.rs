@@ -94,6 +94,8 @@ impl Running {
         if tokio::time::timeout(TASKS, self.tasks.stop()).await.is_err() {
             tracing::warn!("background tasks were cut off");
         }
+        // Handlers and tasks have ended, and the server may not know: what waits for a lock is not told.
+        self.installation.postgres.terminate_statements().await;
         drop(self.shipper);
         if let Some(installation) = Arc::into_inner(self.installation)
             && tokio::time::timeout(CLOSE, installation.close()).await.is_err()

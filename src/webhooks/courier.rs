@@ -110,7 +110,7 @@ impl Courier {
                         work.running.push(self.see_to(due));
                     }
                 }
-                Err(error) => tracing::warn!(error = crate::telemetry::one_line(&error.into()), "webhooks wait"),
+                Err(error) => crate::telemetry::log_failed_work("webhooks wait", error),
             }
             tokio::select! {
                 () = cancel.cancelled() => break,
@@ -161,11 +161,7 @@ impl Courier {
             // What it reads is written by strangers: should one of them find a way to make it panic, the server goes on.
             match AssertUnwindSafe(self.bring(&due)).catch_unwind().await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(
-                    webhook.delivery = %id,
-                    error = crate::telemetry::one_line(&error.into()),
-                    "an attempt could not be noted"
-                ),
+                Ok(Err(error)) => crate::telemetry::log_failed_work("an attempt could not be noted", error),
                 Err(_) => tracing::error!(webhook.delivery = %id, "a delivery panicked"),
             }
             id

@@ -102,6 +102,18 @@ impl Cluster {
             .database("signpost")
     }
 
+    /// As this role, who has a password.
+    pub fn options_of(&self, role: &str, password: &str) -> PgConnectOptions {
+        self.options().username(role).password(password)
+    }
+
+    /// From now on roles other than `signpost` need their password.
+    pub fn ask_for_passwords(&self) {
+        let rules = "local all signpost trust\nlocal all all scram-sha-256\n";
+        fs::write(self.data().join("pg_hba.conf"), rules).unwrap();
+        self.run("psql", &["-d", "postgres", "-c", "select pg_reload_conf()"]);
+    }
+
     pub async fn pool(&self) -> PgPool {
         let pool = PgPoolOptions::new().max_connections(3).connect_with(self.options());
         pool.await.unwrap()

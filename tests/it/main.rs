@@ -20,6 +20,7 @@ mod colleagues;
 mod collisions;
 mod command_line;
 mod connections;
+mod database_faults;
 mod demo_data;
 mod domain_lists;
 mod domain_page;

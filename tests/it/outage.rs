@@ -20,6 +20,7 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 pub struct Outage {
     directory: PathBuf,
     is_cut: Arc<AtomicBool>,
+    is_silent: Arc<AtomicBool>,
     connections: Arc<Mutex<Vec<UnixStream>>>,
     options: PgConnectOptions,
 }
@@ -32,17 +33,21 @@ impl Outage {
         let listener = UnixListener::bind(directory.join(".s.PGSQL.5432")).unwrap();
         let outage = Self {
             is_cut: Arc::default(),
+            is_silent: Arc::default(),
             connections: Arc::default(),
             options: real.clone().socket(&directory).port(5432),
             directory,
         };
-        let (is_cut, connections) = (outage.is_cut.clone(), outage.connections.clone());
+        let (is_cut, is_silent) = (outage.is_cut.clone(), outage.is_silent.clone());
+        let connections = outage.connections.clone();
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (Ok(client), Ok(server)) = (client, connect(&real)) else {
                     return;
                 };
-                if !is_cut.load(Ordering::Acquire) {
+                if is_silent.load(Ordering::Acquire) {
+                    connections.lock().unwrap().push(client);
+                } else if !is_cut.load(Ordering::Acquire) {
                     connections
                         .lock()
                         .unwrap()
@@ -59,6 +64,7 @@ impl Outage {
         self.options.clone()
     }
 
+    /// Connections end, and new ones are accepted and closed at once.
     pub fn begin(&self) {
         self.is_cut.store(true, Ordering::Release);
         for connection in self.connections.lock().unwrap().drain(..) {
@@ -66,8 +72,17 @@ impl Outage {
         }
     }
 
+    /// Connections end; new ones are accepted, and nothing is heard on them.
+    pub fn begin_silence(&self) {
+        self.is_silent.store(true, Ordering::Release);
+        self.begin();
+    }
+
     pub fn end(&self) {
         self.is_cut.store(false, Ordering::Release);
+        if self.is_silent.swap(false, Ordering::AcqRel) {
+            self.connections.lock().unwrap().clear();
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use actix_web::{
 };
 use aws_lc_rs::digest;
 use chrono::{DateTime, TimeDelta, Utc};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{Api, body, problem::Problem};
@@ -48,7 +49,7 @@ pub async fn replay(
     };
     match answered(&api, &key, &mut request).await {
         Ok(First::Answered(answer)) => Ok(request.into_response(answer)),
-        Ok(First::Runs(claimed_at)) => run(&api, (&key, claimed_at), request, next).await,
+        Ok(First::Runs(claimed_at)) => run_to_the_end(api, (key, claimed_at), request, next).await,
         Err(problem) => Ok(request.into_response(problem.error_response())),
     }
 }
@@ -110,6 +111,22 @@ async fn digest_body(request: &mut ServiceRequest) -> Result<Vec<u8>, Problem> {
 async fn claim(api: &Api, key: &Key, request_digest: &[u8], now: DateTime<Utc>) -> Result<Claim, Problem> {
     let mut db = api.pool.acquire().await?;
     Ok(store::claim(&mut db, key, request_digest, now - ABANDONED, now - KEPT).await?)
+}
+
+/// Also if the caller leaves meanwhile, which drops the handler of any other request: what was done must be stored with
+/// its key, or the caller's second attempt would do it again.
+async fn run_to_the_end(
+    api: web::Data<Api>,
+    (key, claimed_at): (Key, DateTime<Utc>),
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let running = async move { run(&api, (&key, claimed_at), request, next).await };
+    match actix_web::rt::spawn(running.in_current_span()).await {
+        Ok(response) => response,
+        // Nothing aborts it.
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }
 
 async fn run(

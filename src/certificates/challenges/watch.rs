@@ -217,7 +217,8 @@ impl Watcher {
                 Ok(()) => is_away = false,
                 Err(error) => {
                     if !std::mem::replace(&mut is_away, true) {
-                        tracing::warn!(%error, "ACME challenges can't be read: answering those in memory");
+                        let message = "ACME challenges can't be read: answering those in memory";
+                        crate::telemetry::log_failed_work(message, error);
                     }
                     listener = None;
                 }

@@ -288,6 +288,6 @@ impl Work<'_> {
 
 fn warn(result: Result<(), sqlx::Error>) {
     if let Err(error) = result {
-        tracing::warn!(error = crate::telemetry::one_line(&error.into()), "certificates wait");
+        crate::telemetry::log_failed_work("certificates wait", error);
     }
 }

@@ -32,7 +32,7 @@ impl Orders {
                 revoked = revoke => revoked,
             };
             if let Err(error) = revoked {
-                tracing::warn!(error = crate::telemetry::one_line(&error.into()), "revocations wait");
+                crate::telemetry::log_failed_work("revocations wait", error);
             }
             tokio::select! {
                 () = cancel.cancelled() => return,

@@ -51,10 +51,7 @@ impl Orders {
                 Ok(Looked::Asked(asked)) if i64::try_from(asked).unwrap_or(i64::MAX) == AT_ONCE => continue,
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(
-                        error = crate::telemetry::one_line(&error.into()),
-                        "renewals are not asked about"
-                    );
+                    crate::telemetry::log_failed_work("renewals are not asked about", error);
                 }
             }
             tokio::select! {

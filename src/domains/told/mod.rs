@@ -49,10 +49,7 @@ impl Teller {
             match judged {
                 Ok(judged) if judged > 0 => continue,
                 Ok(_) => {}
-                Err(error) => tracing::warn!(
-                    error = crate::telemetry::one_line(&error.into()),
-                    "changes of status wait to be told"
-                ),
+                Err(error) => crate::telemetry::log_failed_work("changes of status wait to be told", error),
             }
             tokio::select! {
                 () = cancel.cancelled() => return,

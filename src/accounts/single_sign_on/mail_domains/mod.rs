@@ -94,11 +94,7 @@ impl MailDomains {
             match checked {
                 Ok(checked) if checked >= BATCH_SIZE.unsigned_abs() => continue,
                 Ok(_) => {}
-                Err(error) => tracing::warn!(
-                    event = "single_sign_on.records_unchecked",
-                    error = crate::telemetry::one_line(&error.into()),
-                    "could not check the single sign-on records"
-                ),
+                Err(error) => crate::telemetry::log_failed_work("could not check the single sign-on records", error),
             }
             tokio::select! {
                 () = cancel.cancelled() => return,
