@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use signpost::{
     certificates::{Issued, decisions::lifetime::renews_at, internal::InternalCa, key_context},
+    clock,
     config::{Settings, Sources},
     sealed::Keyring,
     server::Installation,
@@ -23,13 +24,14 @@ async fn main() -> Result<()> {
 
 async fn fill(settings: &Settings, pool: &PgPool, keyring: &Keyring) -> Result<usize> {
     let issuer = settings.acme.directory.as_str();
-    let ca = InternalCa::open(&settings.state_dir, keyring, signpost::clock::now())?;
+    let now = clock::read(pool).await?;
+    let ca = InternalCa::open(&settings.state_dir, keyring, now.get())?;
     let wanted = "select hostname from domains where ownership_verified_at is not null";
     let hostnames: Vec<String> = sqlx::query_scalar(wanted).fetch_all(pool).await?;
     for batch in hostnames.chunks(BATCH) {
-        let mut tx = pool.begin().await?;
+        let (mut tx, now) = clock::begin(pool).await?;
         for hostname in batch {
-            let issued = ca.issue(hostname, signpost::clock::now())?;
+            let issued = ca.issue(hostname, now)?;
             insert(
                 &mut tx,
                 issuer,

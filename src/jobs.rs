@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use actix_web::web::Data;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, TryFutureExt, future::BoxFuture, stream::FuturesUnordered};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use crate::{
     accounts,
     api::{Api, idempotency},
     audit, certificates,
+    clock::{self, DatabaseTime},
     console::Console,
     domains::checks::{self, CheckPermit, CheckPlaces, Checker, store::Claimed},
     outbox, publisher, request_log,
@@ -36,9 +37,9 @@ type Doing<'c> = BoxFuture<'c, Result<(), sqlx::Error>>;
 #[derive(Clone, Copy)]
 enum Run {
     /// In a transaction of its own.
-    Whole(for<'c> fn(&'c mut PgConnection, DateTime<Utc>) -> Doing<'c>),
+    Whole(for<'c> fn(&'c mut PgConnection, DatabaseTime) -> Doing<'c>),
     /// In as many as it likes.
-    Piecemeal(for<'c> fn(&'c Means, DateTime<Utc>) -> Doing<'c>),
+    Piecemeal(for<'c> fn(&'c Means, DatabaseTime) -> Doing<'c>),
 }
 
 struct Job {
@@ -145,29 +146,28 @@ async fn run(job: &'static Job, means: Arc<Means>, cancel: CancellationToken) {
 }
 
 async fn run_once(job: &Job, means: &Means) -> Result<(), sqlx::Error> {
-    let now = crate::clock::now();
     match job.run {
         Run::Whole(run) => {
-            let mut tx = means.pool.begin().await?;
+            let (mut tx, now) = clock::begin(&means.pool).await?;
             run(&mut tx, now).await?;
             tx.commit().await
         }
-        Run::Piecemeal(run) => run(means, now).await,
+        Run::Piecemeal(run) => run(means, clock::read(&means.pool).await?).await,
     }
 }
 
-async fn delete_old_audit_events(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn delete_old_audit_events(db: &mut PgConnection, now: DatabaseTime) -> Result<(), sqlx::Error> {
     audit::store::delete_old(db, now, now - AUDIT_KEPT).await.map(drop)
 }
 
-async fn delete_old_keys(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn delete_old_keys(db: &mut PgConnection, now: DatabaseTime) -> Result<(), sqlx::Error> {
     idempotency::store::delete_before(db, now - idempotency::KEPT)
         .await
         .map(drop)
 }
 
 /// Sessions, registrations, links, invitations, failed attempts and known browsers.
-async fn delete_old_sign_ins(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn delete_old_sign_ins(db: &mut PgConnection, now: DatabaseTime) -> Result<(), sqlx::Error> {
     accounts::sessions::store::delete_over(db, now).await?;
     accounts::registrations::store::delete_expired(db, now).await?;
     accounts::password_links::store::delete_expired(db, now).await?;
@@ -181,17 +181,17 @@ async fn delete_old_sign_ins(db: &mut PgConnection, now: DateTime<Utc>) -> Resul
 }
 
 /// Mails, events and their deliveries.
-async fn delete_what_was_told(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn delete_what_was_told(db: &mut PgConnection, now: DatabaseTime) -> Result<(), sqlx::Error> {
     outbox::store::delete_before(db, now - outbox::KEPT).await?;
     outbox::store::delete_events_before(db, now - outbox::EVENTS_KEPT).await?;
     webhooks::deliveries::store::delete_before(db, now - webhooks::deliveries::KEPT, now).await
 }
 
-async fn delete_expired_challenges(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn delete_expired_challenges(db: &mut PgConnection, now: DatabaseTime) -> Result<(), sqlx::Error> {
     certificates::challenges::store::delete_expired(db, now).await.map(drop)
 }
 
-async fn delete_old_orders(db: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn delete_old_orders(db: &mut PgConnection, now: DatabaseTime) -> Result<(), sqlx::Error> {
     certificates::orders::store::delete_old(db, now).await.map(drop)
 }
 
@@ -216,7 +216,7 @@ pub async fn look_at_domains(
         // A look may have locked, or borrowed, what the claim waits for: neither stands still.
         let claim = async {
             clock.wait_until_trusted().await;
-            checker.claim_due(&places, crate::clock::now()).await
+            checker.claim_due(&places).await
         };
         tokio::pin!(claim);
         let mut is_one_over = false;

@@ -85,6 +85,12 @@ async fn metrics(ops: web::Data<Ops>) -> HttpResponse {
     }
 }
 
+/// What a scrape shows, by the clock of this node.
+#[expect(clippy::disallowed_methods, reason = "metrics are read without the database")]
+fn now() -> chrono::DateTime<chrono::Utc> {
+    crate::clock::now()
+}
+
 impl Ops {
     fn look(&self) {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -102,7 +108,7 @@ impl Ops {
         if let Some(offset) = self.clock.offset() {
             self.gauges.clock_offset.set(offset.as_seconds_f64());
         }
-        let certificates = self.resolver.counts(crate::clock::now().timestamp());
+        let certificates = self.resolver.counts(now().timestamp());
         self.gauges
             .certificates
             .with_label_values(&["valid"])
@@ -147,7 +153,7 @@ impl Ops {
         self.gauges
             .database_read_only
             .set(i64::from(self.availability.is_read_only()));
-        let age = |as_of: i64| (crate::clock::now().timestamp() - as_of).max(0);
+        let age = |as_of: i64| (now().timestamp() - as_of).max(0);
         self.gauges.directory_age.set(standing.as_of().map_or(-1, age));
         self.gauges
             .snapshot_refused
@@ -162,7 +168,7 @@ impl Ops {
         const WITHIN: [&str; 4] = ["1d", "7d", "14d", "30d"];
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let seconds = [DAY, 7 * DAY, 14 * DAY, 30 * DAY];
-        let (counts, more) = self.resolver.left(seconds, crate::clock::now().timestamp());
+        let (counts, more) = self.resolver.left(seconds, now().timestamp());
         for (within, count) in WITHIN.into_iter().zip(counts).chain([("more", more)]) {
             self.gauges
                 .certificates_left
@@ -190,7 +196,7 @@ impl Ops {
             gauge.with_label_values(&[state.as_str()]).set(count);
         }
         if let Some(not_after) = counts.soonest_not_after {
-            let seconds = (not_after - crate::clock::now()).num_seconds();
+            let seconds = (not_after - now()).num_seconds();
             self.gauges.certificate_soonest_expiry.set(seconds);
         }
     }

@@ -119,6 +119,7 @@ pub struct Gauges {
 
 impl Gauges {
     /// An error means that a name is registered twice.
+    #[expect(clippy::too_many_lines, reason = "a table: one entry a metric")]
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help)?;

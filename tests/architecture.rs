@@ -52,9 +52,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "work",
         ],
     ),
-    ("audit", &["accounts", "sealed"]),
+    ("audit", &["accounts", "clock", "sealed"]),
     // `certificates` for what waits there, and what may still be ordered.
-    ("operating", &["accounts", "certificates"]),
+    ("operating", &["accounts", "certificates", "clock"]),
     ("outbox", &["clock", "mail", "sealed", "telemetry"]),
     (
         "certificates",
@@ -241,6 +241,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "accounts",
             "api",
             "certificates",
+            "clock",
             "keyring",
             "outbox",
             "sealed",

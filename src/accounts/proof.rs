@@ -1,13 +1,17 @@
 //! Before somebody changes what lets them in, they show again who they are: whoever finds a browser left open must not
 //! lock its owner out.
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 
 use super::{
     Member, people, sessions,
     sign_in::{self, SignInError},
 };
-use crate::{passwords::Passwords, sealed::Keyring};
+use crate::{
+    clock::{self, DatabaseTime},
+    passwords::Passwords,
+    sealed::Keyring,
+};
 
 /// So long after signing in nothing more is asked for.
 const RECENT: TimeDelta = TimeDelta::minutes(10);
@@ -24,7 +28,7 @@ pub enum Wanted {
     FirstPassword,
 }
 
-pub async fn wanted(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<Wanted, sqlx::Error> {
+pub async fn wanted(db: &mut PgConnection, member: &Member, now: DatabaseTime) -> Result<Wanted, sqlx::Error> {
     if member.identity_provider_id.is_some() {
         return match people::store::has_password(db, member).await? {
             true => Ok(Wanted::Password),
@@ -46,7 +50,7 @@ pub async fn wanted(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) 
 pub async fn wanted_for_organisation(
     db: &mut PgConnection,
     member: &Member,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Wanted, sqlx::Error> {
     let at = sessions::store::find_authenticated_at(db, member).await?;
     if at.is_some_and(|at| now - at <= RECENT) {
@@ -63,9 +67,9 @@ pub async fn with_password(
     (pool, _, passwords): (&PgPool, &Keyring, &Passwords),
     member: &Member,
     password: String,
-    now: DateTime<Utc>,
 ) -> Result<(), SignInError> {
-    sign_in::with_password_again((pool, passwords), member, password, now).await?;
-    sessions::store::set_authenticated(&mut *pool.acquire().await?, member, now).await?;
+    sign_in::with_password_again((pool, passwords), member, password).await?;
+    let (mut db, now) = clock::acquire(pool).await?;
+    sessions::store::set_authenticated(&mut db, member, now).await?;
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Signing in with a password. An unknown address costs the same work and gets the same answers as a known one.
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use super::{
     secret_text::SecretText,
 };
 use crate::{
+    clock::{self},
     passwords::{Busy, Passwords},
     sealed::Keyring,
 };
@@ -70,7 +71,6 @@ pub async fn with_password(
     keyring: &Keyring,
     passwords: &Passwords,
     attempt: Attempt<'_>,
-    now: DateTime<Utc>,
 ) -> Result<Right, SignInError> {
     let mut db = pool.acquire().await?;
     let digest = attempt.email.digest(&mut db, keyring).await?;
@@ -81,7 +81,7 @@ pub async fn with_password(
     };
     drop(db);
     let guess = (&Subject::password(&digest), &source);
-    compare((pool, passwords), guess, known, attempt.password, now).await
+    compare((pool, passwords), guess, known, attempt.password).await
 }
 
 /// Compares the password of a signed-in person. Counts by session: strangers can't delay it.
@@ -89,13 +89,12 @@ pub async fn with_password_again(
     (pool, passwords): (&PgPool, &Passwords),
     member: &Member,
     password: String,
-    now: DateTime<Utc>,
 ) -> Result<(), SignInError> {
     let mut db = pool.acquire().await?;
     let known = people::store::find_credentials_of(&mut db, member).await?;
     drop(db);
     let guess = (&Subject::reauthentication(member.user_id), &Source::of_session(member));
-    compare((pool, passwords), guess, known, password, now).await?;
+    compare((pool, passwords), guess, known, password).await?;
     Ok(())
 }
 
@@ -104,10 +103,11 @@ async fn compare(
     (subject, source): (&Subject, &Source),
     known: Option<Credentials>,
     password: String,
-    now: DateTime<Utc>,
 ) -> Result<Right, SignInError> {
     // Counted before it is compared: of many concurrent attempts, not all may be the first.
-    failed_attempts::take(&mut *pool.acquire().await?, subject, source, now).await?;
+    let (mut db, now) = clock::acquire(pool).await?;
+    failed_attempts::take(&mut db, subject, source, now).await?;
+    drop(db);
     let stored = known.as_ref().and_then(|known| known.password_hash.as_deref());
     let is_right = match passwords.is_right(password, stored).await {
         Ok(is_right) => is_right,

@@ -46,8 +46,7 @@ async fn actor_of(api: &Api, request: &HttpRequest) -> Result<Actor, AccessError
     let token = TokenText::parse(text.trim())
         .filter(|_| scheme.eq_ignore_ascii_case("bearer"))
         .ok_or(AccessError::Unauthenticated)?;
-    let now = crate::clock::now();
-    let mut db = api.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&api.pool).await?;
     let actor = store::find_actor(&mut db, &token, now)
         .await?
         .ok_or(AccessError::Unauthenticated)?;

@@ -28,11 +28,8 @@ pub async fn check_domain(
     let scope = actor.scope(Permission::DomainsWrite)?;
     let domain = find(&mut *api.pool.acquire().await?, &scope, &key).await?;
     Box::pin(api.checker.check_now(&scope, domain.id)).await?;
-    let seen = store::find(&mut *api.pool.acquire().await?, &scope, domain.id).await?;
+    let (mut db, now) = crate::clock::acquire(&api.pool).await?;
+    let seen = store::find(&mut db, &scope, domain.id).await?;
     let seen = seen.ok_or(DomainError::NotFound)?;
-    Ok(web::Json(DomainBody::new(
-        seen,
-        &api.checker.expected,
-        crate::clock::now(),
-    )))
+    Ok(web::Json(DomainBody::new(seen, &api.checker.expected, now.get())))
 }

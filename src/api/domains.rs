@@ -77,16 +77,15 @@ pub async fn list_domains(
         text: params.q.map(|text| text.to_lowercase()),
         one: None,
     };
-    let now = crate::clock::now();
-    let mut db = api.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&api.pool).await?;
     let rows = list(&mut db, &scope, &filter, window, |domain| {
-        wanted.is_none_or(|wanted| status(domain, &api.checker.expected, now) == wanted)
+        wanted.is_none_or(|wanted| status(domain, &api.checker.expected, now.get()) == wanted)
     })
     .await?;
     Ok(web::Json(window.page(
         rows,
         |domain| domain.id,
-        |domain| DomainBody::new(domain, &api.checker.expected, now),
+        |domain| DomainBody::new(domain, &api.checker.expected, now.get()),
     )))
 }
 
@@ -136,11 +135,11 @@ pub async fn create_domain(
     let scope = actor.scope(Permission::DomainsWrite)?;
     let mut body = body.read().await?;
     tenants::fill_in(&api.entra, [&mut body]).await;
-    let mut tx = api.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
     let domain = body.register(&mut tx, &api.registration_rules, &scope).await?;
     tx.commit().await?;
     api.check_wanted.notify_one();
-    Ok(HttpResponse::Created().json(DomainBody::new(domain, &api.checker.expected, crate::clock::now())))
+    Ok(HttpResponse::Created().json(DomainBody::new(domain, &api.checker.expected, now.get())))
 }
 
 /// Show a domain
@@ -159,13 +158,9 @@ pub async fn find_domain(
     key: web::Path<String>,
 ) -> Result<web::Json<DomainBody>, Problem> {
     let scope = actor.scope(Permission::DomainsRead)?;
-    let mut db = api.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&api.pool).await?;
     let domain = find(&mut db, &scope, &key).await?;
-    Ok(web::Json(DomainBody::new(
-        domain,
-        &api.checker.expected,
-        crate::clock::now(),
-    )))
+    Ok(web::Json(DomainBody::new(domain, &api.checker.expected, now.get())))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -236,16 +231,12 @@ pub async fn update_domain(
     let scope = actor.scope(Permission::DomainsWrite)?;
     let stored = find(&mut *api.pool.acquire().await?, &scope, &key).await?;
     let change = body.read().await?.parse(&stored.policy).map_err(Problem::invalid)?;
-    let mut tx = api.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
     let domain = find_to_change(&mut tx, &scope, &key).await?;
     let domain = domains::update(&mut tx, &scope, &domain, change).await?;
     tx.commit().await?;
     api.check_wanted.notify_one();
-    Ok(web::Json(DomainBody::new(
-        domain,
-        &api.checker.expected,
-        crate::clock::now(),
-    )))
+    Ok(web::Json(DomainBody::new(domain, &api.checker.expected, now.get())))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -272,12 +263,12 @@ pub async fn delete_domain(
     params: Params<DeleteParams>,
 ) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::DomainsWrite)?;
-    let mut tx = api.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
     let domain = find_to_change(&mut tx, &scope, &key).await?;
     if params.0.revoke_certificate == Some(true) {
         store::revoke_certificates(&mut tx, &scope, domain.id).await?;
     }
-    domains::delete(&mut tx, &scope, &domain, crate::clock::now()).await?;
+    domains::delete(&mut tx, &scope, &domain, now).await?;
     tx.commit().await?;
     Ok(HttpResponse::NoContent().finish())
 }

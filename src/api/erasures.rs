@@ -77,8 +77,8 @@ pub async fn erase_requests(
     let body = body.read().await?;
     let identifier = Identifier::parse(&body.user_identifier)
         .map_err(|detail| Problem::invalid(vec![FieldError::new("/user_identifier", detail)]))?;
-    let mut tx = api.pool.begin().await?;
-    let erasure = erasure::request(&mut tx, &api.keyring, &scope, &identifier, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    let erasure = erasure::request(&mut tx, &api.keyring, &scope, &identifier, now).await?;
     tx.commit().await?;
     Ok(HttpResponse::Accepted().json(ErasureBody::from(erasure)))
 }

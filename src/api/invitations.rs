@@ -95,8 +95,8 @@ pub async fn list_invitations(
 ) -> Result<web::Json<Page<InvitationBody>>, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
     let window = params.0.window()?;
-    let mut db = api.pool.acquire().await?;
-    let (wanted, now) = ((window.after, window.fetch()), crate::clock::now());
+    let (mut db, now) = crate::clock::acquire(&api.pool).await?;
+    let wanted = (window.after, window.fetch());
     let open = invitations::list(&mut db, &api.keyring, &scope, wanted, now).await?;
     let stored = open.iter().map(|invitation| &invitation.author);
     let authors = Authors::find(&mut db, &api.keyring, &scope, stored).await?;
@@ -133,8 +133,8 @@ pub async fn create_invitation(
         keyring: &api.keyring,
         portal_url: &api.portal_url,
     };
-    let mut tx = api.pool.begin().await?;
-    let invitation = invitations::invite(&mut tx, sender, &scope, &new, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    let invitation = invitations::invite(&mut tx, sender, &scope, &new, now).await?;
     let created_by = author(&mut tx, &api, &scope, &invitation.author).await?;
     tx.commit().await?;
     Ok(HttpResponse::Created().json(InvitationBody::new(invitation, created_by)))
@@ -163,8 +163,8 @@ pub async fn resend_invitation(
         keyring: &api.keyring,
         portal_url: &api.portal_url,
     };
-    let mut tx = api.pool.begin().await?;
-    let invitation = invitations::resend(&mut tx, sender, &scope, id, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    let invitation = invitations::resend(&mut tx, sender, &scope, id, now).await?;
     let created_by = author(&mut tx, &api, &scope, &invitation.author).await?;
     tx.commit().await?;
     Ok(web::Json(InvitationBody::new(invitation, created_by)))
@@ -186,8 +186,8 @@ pub async fn delete_invitation(
 ) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
     let id = id.parse().map_err(|_| InvitationError::NotFound)?;
-    let mut tx = api.pool.begin().await?;
-    invitations::revoke(&mut tx, &scope, id, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    invitations::revoke(&mut tx, &scope, id, now).await?;
     tx.commit().await?;
     Ok(HttpResponse::NoContent().finish())
 }

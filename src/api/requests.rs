@@ -189,18 +189,12 @@ pub async fn summarise_requests(
 ) -> Result<web::Json<Summary>, Problem> {
     let scope = actor.scope(Permission::RequestsRead)?;
     let groups = params.0.groups()?;
-    let until = params
-        .0
-        .until
-        .unwrap_or_else(|| crate::clock::now() + TimeDelta::hours(1));
-    let since = params
-        .0
-        .since
-        .unwrap_or_else(|| crate::clock::now() - TimeDelta::days(30));
+    let (mut db, now) = crate::clock::acquire(&api.pool).await?;
+    let until = params.0.until.unwrap_or_else(|| now.get() + TimeDelta::hours(1));
+    let since = params.0.since.unwrap_or_else(|| now.get() - TimeDelta::days(30));
     let since = since
         - TimeDelta::seconds(since.timestamp().rem_euclid(3600))
         - TimeDelta::nanoseconds(i64::from(since.timestamp_subsec_nanos()));
-    let mut db = api.pool.acquire().await?;
     let rows = summaries::summarise(&mut db, &scope, &groups, (since, until)).await?;
     let line = |row: SummaryRow| SummaryLine {
         model_family: row.model_family,

@@ -97,9 +97,9 @@ pub async fn list_share_links(
 ) -> Result<web::Json<Page<ShareLinkBody>>, Problem> {
     let scope = actor.scope(Permission::DomainsRead)?;
     let window = params.0.window()?;
-    let mut db = api.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&api.pool).await?;
     let domain = find(&mut db, &scope, &key).await?;
-    let mut links = store::list(&mut db, &scope, domain.id, crate::clock::now()).await?;
+    let mut links = store::list(&mut db, &scope, domain.id, now).await?;
     links.retain(|link| window.after.is_none_or(|after| link.id > after));
     Ok(web::Json(window.page(links, |link| link.id, ShareLinkBody::from)))
 }
@@ -131,9 +131,9 @@ pub async fn create_share_link(
     let scope = actor.scope(Permission::DomainsWrite)?;
     find(&mut *api.pool.acquire().await?, &scope, &key).await?;
     let lifetime = body.read().await?.lifetime()?;
-    let mut tx = api.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
     let domain = find(&mut tx, &scope, &key).await?;
-    let (link, token) = share_links::create(&mut tx, &scope, &domain, lifetime, crate::clock::now()).await?;
+    let (link, token) = share_links::create(&mut tx, &scope, &domain, lifetime, now).await?;
     tx.commit().await?;
     Ok(HttpResponse::Created().json(ShareLinkBody::with_urls(link, &api.portal_url, &token)))
 }
@@ -235,14 +235,13 @@ async fn shared(api: &Api, token: &str) -> Result<Shared, Problem> {
         )
     };
     let token = LinkToken::parse(token).ok_or_else(nothing)?;
-    let now = crate::clock::now();
-    let mut db = api.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&api.pool).await?;
     let opened = share_links::open(&mut db, &token, now).await;
     let (domain, expires_at) = opened.map_err(|error| match error {
         ShareLinkError::NotFound => nothing(),
         other => other.into(),
     })?;
     let setup = SetupBody::new(api, &domain, domain.connection);
-    let domain = DomainBody::new(domain, &api.checker.expected, now);
+    let domain = DomainBody::new(domain, &api.checker.expected, now.get());
     Ok(Shared::new(domain, setup, expires_at))
 }

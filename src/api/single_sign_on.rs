@@ -11,6 +11,7 @@ use crate::{
         role::Role,
         single_sign_on::{self, MailDomain, Provider, SingleSignOnError, Typed},
     },
+    clock::DatabaseTime,
     input::FieldError,
 };
 
@@ -63,9 +64,9 @@ pub struct MailDomainRecordBody {
 }
 
 impl MailDomainBody {
-    fn of(domain: MailDomain, now: DateTime<Utc>) -> Self {
+    fn of(domain: MailDomain, now: DatabaseTime) -> Self {
         Self {
-            signs_in: domain.signs_in(now),
+            signs_in: domain.signs_in(now.get()),
             is_proved: domain.is_proved(),
             hostname: domain.hostname,
             record: MailDomainRecordBody {
@@ -108,9 +109,8 @@ fn example() -> serde_json::Value {
 }
 
 impl SingleSignOnBody {
-    fn of(provider: Provider, portal_url: &str) -> Self {
+    fn of(provider: Provider, portal_url: &str, now: DatabaseTime) -> Self {
         let domains = provider.mail_domains.into_iter();
-        let now = crate::clock::now();
         Self {
             issuer: provider.issuer.as_str().to_owned(),
             client_id: provider.client_id,
@@ -190,8 +190,8 @@ pub async fn put_single_sign_on(
     asked
         .await
         .map_err(|error| Problem::invalid(vec![FieldError::new("/issuer", error)]))?;
-    let mut tx = api.pool.begin().await?;
-    let saved = single_sign_on::save(&mut tx, &api.keyring, &scope, &wanted, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    let saved = single_sign_on::save(&mut tx, &api.keyring, &scope, &wanted, now).await?;
     tx.commit().await?;
     drop(saved);
     match api.mail_domains.check_now(&scope).await {
@@ -223,9 +223,10 @@ pub async fn check_single_sign_on(actor: Actor, api: web::Data<Api>) -> Result<w
 }
 
 async fn stored(api: &Api, scope: &Scope) -> Result<web::Json<SingleSignOnBody>, Problem> {
-    let provider = single_sign_on::find(&mut *api.pool.acquire().await?, scope).await?;
+    let (mut db, now) = crate::clock::acquire(&api.pool).await?;
+    let provider = single_sign_on::find(&mut db, scope).await?;
     let provider = provider.ok_or(SingleSignOnError::NotFound)?;
-    Ok(web::Json(SingleSignOnBody::of(provider, &api.portal_url)))
+    Ok(web::Json(SingleSignOnBody::of(provider, &api.portal_url, now)))
 }
 
 /// Delete the single sign-on

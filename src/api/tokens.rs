@@ -143,8 +143,9 @@ pub async fn create_token(
     body: Body<NewTokenBody>,
 ) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
-    let new = Asked::from(body.read().await?).parse(&scope, crate::clock::now())?;
-    let mut tx = api.pool.begin().await?;
+    let asked = Asked::from(body.read().await?);
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    let new = asked.parse(&scope, now)?;
     let (token, text) = token::create(&mut tx, &scope, new).await?;
     let created_by = author(&mut tx, &api, &scope, &token.author).await?;
     tx.commit().await?;

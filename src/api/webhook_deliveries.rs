@@ -127,10 +127,10 @@ pub async fn replay_webhook_delivery(
     let scope = actor.scope(Permission::OrganisationAdmin)?;
     let (id, delivery_id) = path.into_inner();
     let delivery_id = delivery_id.parse().map_err(|_| WebhookError::NoSuchDelivery);
-    let mut tx = api.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
     let endpoint = webhooks::find(&mut tx, &scope, parse_id(&id)?).await?;
     let ids = (endpoint.id, delivery_id?);
-    let delivery = deliveries::replay(&mut tx, &scope, ids, crate::clock::now()).await?;
+    let delivery = deliveries::replay(&mut tx, &scope, ids, now).await?;
     tx.commit().await?;
     Ok(HttpResponse::Accepted().json(WebhookDeliveryBody::from(delivery)))
 }
@@ -156,8 +156,8 @@ pub async fn test_webhook_endpoint(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
-    let mut tx = api.pool.begin().await?;
-    let delivery = deliveries::test(&mut tx, &scope, parse_id(&id)?, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    let delivery = deliveries::test(&mut tx, &scope, parse_id(&id)?, now).await?;
     tx.commit().await?;
     Ok(HttpResponse::Accepted().json(WebhookDeliveryBody::from(delivery)))
 }
@@ -184,9 +184,8 @@ pub async fn rotate_webhook_secret(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
-    let mut tx = api.pool.begin().await?;
-    let (endpoint, secret) =
-        webhooks::rotate(&mut tx, &scope, &api.keyring, parse_id(&id)?, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    let (endpoint, secret) = webhooks::rotate(&mut tx, &scope, &api.keyring, parse_id(&id)?, now).await?;
     let created_by = author(&mut tx, &api, &scope, &endpoint.author).await?;
     tx.commit().await?;
     Ok(HttpResponse::Ok().json(WebhookEndpointBody::with(&secret, endpoint, created_by)))

@@ -227,8 +227,8 @@ pub async fn create_webhook_endpoint(
 ) -> Result<HttpResponse, Problem> {
     let scope = actor.scope(Permission::OrganisationAdmin)?;
     let new = body.read().await?.parse()?;
-    let mut tx = api.pool.begin().await?;
-    let (endpoint, secret) = webhooks::create(&mut tx, &scope, &api.keyring, &new, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    let (endpoint, secret) = webhooks::create(&mut tx, &scope, &api.keyring, &new, now).await?;
     let created_by = author(&mut tx, &api, &scope, &endpoint.author).await?;
     tx.commit().await?;
     Ok(HttpResponse::Created().json(WebhookEndpointBody::with(&secret, endpoint, created_by)))
@@ -278,8 +278,8 @@ pub async fn update_webhook_endpoint(
     let scope = actor.scope(Permission::OrganisationAdmin)?;
     let id = find(&mut *api.pool.acquire().await?, &scope, &id).await?.id;
     let change = body.read().await?.parse()?;
-    let mut tx = api.pool.begin().await?;
-    let endpoint = webhooks::update(&mut tx, &scope, id, &change, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&api.pool).await?;
+    let endpoint = webhooks::update(&mut tx, &scope, id, &change, now).await?;
     let created_by = author(&mut tx, &api, &scope, &endpoint.author).await?;
     tx.commit().await?;
     Ok(web::Json(WebhookEndpointBody::new(endpoint, created_by)))

@@ -1,10 +1,9 @@
 //! Every statement on `audit_events`.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{AuditEvent, Event, Wanted, WantedActor, WantedDomain};
-use crate::accounts::Scope;
+use crate::{accounts::Scope, clock::DatabaseTime};
 
 pub async fn insert(db: &mut PgConnection, scope: &Scope, event: Event) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -99,14 +98,14 @@ pub async fn count(
     db: &mut PgConnection,
     scope: &Scope,
     actions: &[&str],
-    since: DateTime<Utc>,
+    since: DatabaseTime,
 ) -> Result<i64, sqlx::Error> {
     let actions: Vec<String> = actions.iter().map(|action| (*action).to_owned()).collect();
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from audit_events
             where organisation_id = $1 and at > $2 and action = any($3)"#,
         scope.organisation_id(),
-        since,
+        since.get(),
         &actions,
     )
     .fetch_one(db)
@@ -114,17 +113,17 @@ pub async fn count(
 }
 
 /// Deletes what is older than each organisation keeps it, and what is nobody's and older than `before`.
-pub async fn delete_old(db: &mut PgConnection, now: DateTime<Utc>, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub async fn delete_old(db: &mut PgConnection, now: DatabaseTime, before: DatabaseTime) -> Result<u64, sqlx::Error> {
     let of_organisations = sqlx::query!(
         "delete from audit_events e using organisations o
           where e.organisation_id = o.organisation_id and e.at < $1::timestamptz - make_interval(days => o.audit_days)",
-        now
+        now.get()
     )
     .execute(&mut *db)
     .await?;
     let of_nobody = sqlx::query!(
         "delete from audit_events where organisation_id is null and at < $1",
-        before
+        before.get()
     )
     .execute(db)
     .await?;

@@ -11,7 +11,10 @@ use rcgen::{
 use time::OffsetDateTime;
 
 use super::{IssueError, Issued};
-use crate::sealed::{Keyring, SealError};
+use crate::{
+    clock::DatabaseTime,
+    sealed::{Keyring, SealError},
+};
 
 const KEY_CONTEXT: &str = "internal-ca.key";
 const LIFE: Duration = Duration::days(90);
@@ -73,9 +76,9 @@ impl InternalCa {
         &self.name
     }
 
-    pub fn issue(&self, hostname: &str, now: DateTime<Utc>) -> Result<Issued, IssueError> {
+    pub fn issue(&self, hostname: &str, now: DatabaseTime) -> Result<Issued, IssueError> {
         let pair = KeyPair::generate()?;
-        let (not_before, not_after) = (now - BACKDATE, now + LIFE);
+        let (not_before, not_after) = ((now - BACKDATE).get(), (now + LIFE).get());
         let mut params = CertificateParams::new([hostname.to_owned()])?;
         // A common name holds at most 64 characters (RFC 5280); the SAN is what counts.
         params.distinguished_name = rcgen::DistinguishedName::new();

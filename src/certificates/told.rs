@@ -1,5 +1,4 @@
 //! What programs are told of certificates, in the transaction that it is true with.
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -7,7 +6,10 @@ use super::{
     store::{self, NewCertificate},
     turns::{self, Postponed, Turn},
 };
-use crate::outbox::event::{Kind, tell};
+use crate::{
+    clock::DatabaseTime,
+    outbox::event::{Kind, tell},
+};
 
 /// Stores what was obtained, and says so; see [`store::put`].
 pub async fn put(
@@ -15,7 +17,7 @@ pub async fn put(
     issuer: &str,
     turn: &Turn,
     new: &NewCertificate,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     let Some(subject) = store::put(db, issuer, turn, new).await? else {
         return Ok(());
@@ -31,7 +33,7 @@ pub async fn postpone(
     issuer: &str,
     turn: &Turn,
     postponed: &Postponed,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     let code_before = turns::store::find_failure(db, issuer, turn).await?;
     turns::store::postpone(db, issuer, turn, postponed).await?;

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use crate::{
     accounts::Operator,
+    clock,
     domains::{self, store},
     hostname::Hostname,
     server::Installation,
@@ -28,7 +29,7 @@ pub enum DomainCommand {
 
 pub async fn run(command: DomainCommand, installation: &Installation) -> Result<()> {
     let operator = Operator::at_the_command_line();
-    let mut tx = installation.postgres.background().begin().await?;
+    let (mut tx, now) = clock::begin(installation.postgres.background()).await?;
     match command {
         DomainCommand::List => {
             for domain in store::list_all(&mut tx, operator).await? {
@@ -47,7 +48,7 @@ pub async fn run(command: DomainCommand, installation: &Installation) -> Result<
             let hostnames = given(hostnames)?;
             for text in &hostnames {
                 let hostname = Hostname::parse(text).with_context(|| format!("`{text}`"))?;
-                domains::verify(&mut tx, operator, &hostname, organisation, crate::clock::now())
+                domains::verify(&mut tx, operator, &hostname, organisation, now)
                     .await
                     .with_context(|| format!("`{text}`"))?;
             }

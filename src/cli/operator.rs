@@ -29,9 +29,9 @@ pub enum OperatorCommand {
 
 pub async fn run(command: OperatorCommand, installation: &Installation) -> Result<()> {
     let (operator, keyring) = (Operator::at_the_command_line(), &installation.keyring);
-    let (email, since) = match command {
-        OperatorCommand::Add { email } => (email, Some(crate::clock::now())),
-        OperatorCommand::Remove { email } => (email, None),
+    let (email, is_added) = match command {
+        OperatorCommand::Add { email } => (email, true),
+        OperatorCommand::Remove { email } => (email, false),
         OperatorCommand::List => {
             let mut db = installation.postgres.background().acquire().await?;
             for listed in operators::list(&mut db, operator, keyring).await? {
@@ -42,7 +42,8 @@ pub async fn run(command: OperatorCommand, installation: &Installation) -> Resul
         }
     };
     let email = Email::parse(&email).map_err(|complaint| anyhow!("`{email}` {complaint}"))?;
-    let mut tx = installation.postgres.background().begin().await?;
+    let (mut tx, now) = crate::clock::begin(installation.postgres.background()).await?;
+    let since = is_added.then_some(now);
     let change = operators::set(&mut tx, operator, keyring, &email, since).await?;
     tx.commit().await?;
     let email = email.expose();

@@ -53,7 +53,7 @@ pub enum Org {
 
 pub async fn run(command: Org, installation: &Installation) -> Result<()> {
     let operator = Operator::at_the_command_line();
-    let mut tx = installation.postgres.background().begin().await?;
+    let (mut tx, now) = crate::clock::begin(installation.postgres.background()).await?;
     match command {
         Org::Create { name, email } => {
             let created = organisations::create(&mut tx, operator, &installation.keyring, &name, &email).await?;
@@ -76,7 +76,7 @@ pub async fn run(command: Org, installation: &Installation) -> Result<()> {
         }
         Org::Suspend { organisation } => {
             let id = find(&mut tx, operator, &organisation).await?;
-            let organisation = organisations::set_suspended(&mut tx, operator, id, Some(crate::clock::now())).await?;
+            let organisation = organisations::set_suspended(&mut tx, operator, id, Some(now)).await?;
             tx.commit().await?;
             println!("{} is suspended: none of its domains is served.", organisation.name);
         }
@@ -86,7 +86,7 @@ pub async fn run(command: Org, installation: &Installation) -> Result<()> {
             if confirm.trim() != name {
                 return Err(anyhow!("--confirm is not the organisation's name, `{name}`"));
             }
-            organisations::set_suspended(&mut tx, operator, id, Some(crate::clock::now())).await?;
+            organisations::set_suspended(&mut tx, operator, id, Some(now)).await?;
             tx.commit().await?;
             delete(installation.postgres.background(), operator, id, &name).await?;
             println!("{name} is deleted, with all that devices asked of it.");

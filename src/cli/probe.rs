@@ -94,7 +94,9 @@ fn probe(arguments: &Arguments) -> Result<Report> {
 }
 
 fn walk(probe: &Probe, request: &Request, on_step: &mut (dyn FnMut(&Step) + Send)) -> Result<Report> {
-    block_on(async { Ok(probe.run(request, crate::clock::now(), on_step).await) })
+    #[expect(clippy::disallowed_methods, reason = "there is no database")]
+    let now = crate::clock::now();
+    block_on(async { Ok(probe.run(request, now, on_step).await) })
 }
 
 fn prepare(settings: &Settings, arguments: &Arguments) -> Result<Probe> {

@@ -44,7 +44,7 @@ pub async fn show(
     console: web::Data<Console>,
     token: web::Path<String>,
 ) -> Result<HttpResponse, Fault> {
-    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let browser = Browser::of(&request);
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&browser));
     };
@@ -55,7 +55,7 @@ pub async fn show(
     if opened.is_same_browser {
         let origin = origin(&request, &console.trusted_proxies);
         let confirmation = Confirmation::SameBrowser(browser.visitor());
-        return confirm((&request, &console), (&secret, &origin), confirmation, now).await;
+        return confirm((&request, &console), (&secret, &origin), confirmation).await;
     }
     let mut response = page::show(&ConfirmPage {
         frame: Frame::visitor(&browser),
@@ -76,9 +76,9 @@ impl Link {
 }
 
 async fn open(console: &Console, (secret, browser): (&SecretText, &Browser)) -> Result<Opened, RegistrationError> {
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let link = (secret, browser.visitor());
-    registrations::open(&mut db, &console.keyring, link, crate::clock::now()).await
+    registrations::open(&mut db, &console.keyring, link, now).await
 }
 
 /// `POST /sign-up/confirm/{token}`: `password`; `organisation` and `name`, if they are to be others than at the sign-up.
@@ -123,18 +123,16 @@ pub async fn submit(
         name: name.as_str(),
         password_hash: &console.passwords.hash(password).await?,
     };
-    let now = crate::clock::now();
-    confirm((&request, &console), (&secret, &origin), confirmation, now).await
+    confirm((&request, &console), (&secret, &origin), confirmation).await
 }
 
 async fn confirm(
     (request, console): (&HttpRequest, &Console),
     (secret, origin): (&SecretText, &Origin),
     confirmation: Confirmation<'_>,
-    now: chrono::DateTime<chrono::Utc>,
 ) -> Result<HttpResponse, Fault> {
     let browser = Browser::of(request);
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     let confirmed = match registrations::confirm(&mut tx, &console.keyring, secret, confirmation, now).await {
         Err(RegistrationError::NotFound) => return Ok(over(&browser)),
         confirmed => confirmed?,

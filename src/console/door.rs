@@ -55,8 +55,7 @@ pub async fn member(request: &HttpRequest, console: &Console) -> Result<Option<M
     let Some(secret) = Browser::session(request) else {
         return Ok(None);
     };
-    let now = crate::clock::now();
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let Some(found) = sessions::store::find(&mut db, &secret, now).await? else {
         return Ok(None);
     };

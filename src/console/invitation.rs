@@ -84,8 +84,8 @@ pub async fn show(
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&request, member.as_ref()));
     };
-    let mut db = console.pool.acquire().await?;
-    let opened = match invitations::open(&mut db, &console.keyring, &secret, crate::clock::now()).await {
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let opened = match invitations::open(&mut db, &console.keyring, &secret, now).await {
         Err(InvitationError::NotFound) => return Ok(over(&request, member.as_ref())),
         opened => opened?,
     };
@@ -118,8 +118,8 @@ pub async fn submit(
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&request, member.as_ref()));
     };
-    let mut db = console.pool.acquire().await?;
-    let opened = match invitations::open(&mut db, &console.keyring, &secret, crate::clock::now()).await {
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let opened = match invitations::open(&mut db, &console.keyring, &secret, now).await {
         Err(InvitationError::NotFound) => {
             drop(db);
             attempts::take(&request, &console).await?;
@@ -164,8 +164,8 @@ async fn join(
     secret: &SecretText,
     member: &Member,
 ) -> Result<HttpResponse, Outcome> {
-    let mut tx = console.pool.begin().await?;
-    let accepted = invitations::accept(&mut tx, secret, member.user_id, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+    let accepted = invitations::accept(&mut tx, secret, member.user_id, now).await?;
     let session = sessions::switch(&mut tx, member, accepted.organisation_id).await?;
     tx.commit().await?;
     let mut response = page::go_to("/");
@@ -200,8 +200,7 @@ async fn sign_up(
         }));
     };
     let hash = console.passwords.hash(password).await?;
-    let now = crate::clock::now();
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     let who = (name.as_str(), hash.as_str());
     let accepted = match invitations::accept_as_new(&mut tx, &console.keyring, secret, who, now).await {
         // An account was made meanwhile: the page says so.

@@ -22,8 +22,8 @@ pub async fn challenge(
     attempts::take(&request, &console).await?;
     let site = Site::of(&console.portal_url).ok_or(Fault::NoSuchPage)?;
     let browser = Browser::of(&request);
-    let mut db = console.pool.acquire().await?;
-    let options = passkeys::ask_to_sign_in(&mut db, (&site, browser.visitor()), crate::clock::now()).await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let options = passkeys::ask_to_sign_in(&mut db, (&site, browser.visitor()), now).await?;
     Ok(page::json(options))
 }
 
@@ -36,12 +36,12 @@ pub async fn submit(
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
     attempts::take(&request, &console).await?;
     let site = Site::of(&console.portal_url).ok_or(Fault::NoSuchPage)?;
-    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let browser = Browser::of(&request);
     let accepted = async {
-        let mut db = console.pool.acquire().await?;
+        let (mut db, now) = crate::clock::acquire(&console.pool).await?;
         let shown = passkeys::answer_to_sign_in(&mut db, browser.visitor(), form.value("credential"), now).await?;
         drop(db);
-        let mut tx = console.pool.begin().await?;
+        let (mut tx, now) = crate::clock::begin(&console.pool).await?;
         let accepted = passkeys::accept(&mut tx, &site, &shown, now).await?;
         tx.commit().await?;
         Ok(accepted)
@@ -59,7 +59,7 @@ pub async fn submit(
         shown: Shown::Passkey(accepted.passkey_id),
         next: next(form.value("next")),
     };
-    if let Some(response) = sign_in::admit(&request, &console, &arrival, now).await? {
+    if let Some(response) = sign_in::admit(&request, &console, &arrival).await? {
         return Ok(response);
     }
     form.complain("", NO_MEMBER);

@@ -105,8 +105,8 @@ pub async fn submit(
         let frame = Frame::visitor(&Browser::of(&request));
         return Ok(page::refuse(&ForgottenPage { frame, form }));
     };
-    let (now, answer_at) = (crate::clock::now(), Instant::now() + ANSWER_AFTER);
-    let mut tx = console.pool.begin().await?;
+    let answer_at = Instant::now() + ANSWER_AFTER;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     if let Some(secret) = password_links::make(&mut tx, &console.keyring, &email, now).await? {
         let portal = &console.portal_url;
         let text = format!(
@@ -143,7 +143,7 @@ pub async fn show_new(
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&browser));
     };
-    let (mut db, now) = (console.pool.acquire().await?, crate::clock::now());
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let person = match password_links::find(&mut db, &console.keyring, &secret, now).await {
         Err(PasswordLinkError::NotFound) => return Ok(over(&browser)),
         found => found?,
@@ -164,11 +164,11 @@ pub async fn set_new(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let browser = Browser::of(&request);
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&browser));
     };
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let person = match password_links::find(&mut db, &console.keyring, &secret, now).await {
         Err(PasswordLinkError::NotFound) => {
             drop(db);
@@ -191,7 +191,7 @@ pub async fn set_new(
         kept_passkeys: &kept_passkeys,
         removes_second_factor: form.has("second_factor", "remove"),
     };
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     let redeemed = match password_links::redeem(&mut tx, &secret, &reset, now).await {
         Err(PasswordLinkError::NotFound) => return Ok(over(&browser)),
         redeemed => redeemed?,

@@ -40,8 +40,9 @@ pub async fn demand(
     member: &Member,
     form: &mut Form,
 ) -> Result<Option<HttpResponse>, Fault> {
-    let now = crate::clock::now();
-    let wanted = proof::wanted_for_organisation(&mut *console.pool.acquire().await?, member, now).await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let wanted = proof::wanted_for_organisation(&mut db, member, now).await?;
+    drop(db);
     let asks_password = match wanted {
         Wanted::Nothing => return Ok(None),
         Wanted::Password => true,
@@ -49,7 +50,7 @@ pub async fn demand(
     };
     if let (true, Some(password)) = (asks_password, form.find(PASSWORD)) {
         let means = (&console.pool, &*console.keyring, &console.passwords);
-        match proof::with_password(means, member, password.to_owned(), now).await {
+        match proof::with_password(means, member, password.to_owned()).await {
             Ok(()) => return Ok(None),
             Err(error) => form.complain(PASSWORD, failed_attempt(error, "is wrong")?),
         }

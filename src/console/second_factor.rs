@@ -12,11 +12,14 @@ use super::{
     page::{self, Frame, moment},
     security::{failed_attempt, tell},
 };
-use crate::accounts::{
-    Member, Operator, known_browsers, people,
-    second_factors::{self, Code, SecondFactorError, Taken},
-    sessions::{self, Stage},
-    sign_in::SignInError,
+use crate::{
+    accounts::{
+        Member, Operator, known_browsers, people,
+        second_factors::{self, Code, SecondFactorError, Taken},
+        sessions::{self, Stage},
+        sign_in::SignInError,
+    },
+    clock::DatabaseTime,
 };
 
 #[derive(Template)]
@@ -35,11 +38,11 @@ enum Standing {
     SignedIn,
 }
 
-async fn standing(request: &HttpRequest, db: &mut PgConnection) -> Result<Standing, Fault> {
+async fn standing(request: &HttpRequest, db: &mut PgConnection, now: DatabaseTime) -> Result<Standing, Fault> {
     let Some(secret) = Browser::session(request) else {
         return Ok(Standing::Nobody);
     };
-    let found = sessions::store::find(db, &secret, crate::clock::now()).await?;
+    let found = sessions::store::find(db, &secret, now).await?;
     Ok(match found {
         None => Standing::Nobody,
         Some(found) if found.is_authenticated => Standing::SignedIn,
@@ -50,8 +53,8 @@ async fn standing(request: &HttpRequest, db: &mut PgConnection) -> Result<Standi
 /// `GET /sign-in/second-factor`
 pub async fn show(request: HttpRequest, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
     let wanted = page::query(&request, "next").unwrap_or_default();
-    let mut db = console.pool.acquire().await?;
-    Ok(match standing(&request, &mut db).await? {
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    Ok(match standing(&request, &mut db, now).await? {
         Standing::Nobody => page::go_to("/sign-in"),
         Standing::SignedIn => page::go_to(next(&wanted)),
         Standing::PasswordShown(member) => page::show(&SecondFactorPage {
@@ -74,10 +77,10 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let browser = Browser::of(&request);
     let origin = attempts::take(&request, &console).await?;
-    let mut db = console.pool.acquire().await?;
-    let member = match standing(&request, &mut db).await? {
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let member = match standing(&request, &mut db, now).await? {
         // The page was open for too long.
         Standing::Nobody => return Ok(page::go_to("/sign-in?done=late")),
         Standing::SignedIn => return Ok(page::go_to(next(form.value("next")))),
@@ -104,7 +107,7 @@ pub async fn submit(
         return refuse(form);
     }
     drop(db);
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     people::store::hold(&mut tx, Operator::signing_in(), member.user_id).await?;
     match second_factors::take(&mut tx, &console.keyring, &member, &code, now).await {
         Ok(Taken::Shown) => {}

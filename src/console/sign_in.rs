@@ -1,7 +1,6 @@
 //! Signing in and out.
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -12,12 +11,15 @@ use super::{
     form::{self, Form, next},
     page::{self, Frame},
 };
-use crate::accounts::{
-    Operator,
-    email::Email,
-    known_browsers, passkeys, people, second_factors,
-    sessions::{self, Stage, Whose},
-    sign_in::{Attempt, Right, SignInError, with_password},
+use crate::{
+    accounts::{
+        Operator,
+        email::Email,
+        known_browsers, passkeys, people, second_factors,
+        sessions::{self, Stage, Whose},
+        sign_in::{Attempt, Right, SignInError, with_password},
+    },
+    clock::DatabaseTime,
 };
 
 #[derive(Template)]
@@ -63,7 +65,7 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let browser = Browser::of(&request);
     let origin = attempts::take(&request, &console).await?;
     let refuse = |form: Form| Ok(refuse(&browser, &console, form));
     let Some(email) = form.parse("email", Email::parse) else {
@@ -76,7 +78,7 @@ pub async fn submit(
         browser: known.as_ref(),
         network: origin.network.as_deref(),
     };
-    let right = match with_password(&console.pool, &console.keyring, &console.passwords, attempt, now).await {
+    let right = match with_password(&console.pool, &console.keyring, &console.passwords, attempt).await {
         Ok(right) => right,
         Err(SignInError::Wrong) => {
             form.complain("", "This address and this password don't belong together.");
@@ -103,7 +105,7 @@ pub async fn submit(
         shown: Shown::Password(&right),
         next: next(form.value("next")),
     };
-    if let Some(response) = admit(&request, &console, &arrival, now).await? {
+    if let Some(response) = admit(&request, &console, &arrival).await? {
         return Ok(response);
     }
     form.complain("", NO_MEMBER);
@@ -146,10 +148,9 @@ pub(super) async fn admit(
     request: &HttpRequest,
     console: &Console,
     arrival: &Arrival<'_>,
-    now: DateTime<Utc>,
 ) -> Result<Option<HttpResponse>, Fault> {
     let (operator, user_id) = (Operator::signing_in(), arrival.user_id);
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     // Whoever changes how this person signs in ends sessions, and must not miss the one that begins here.
     let stays = match arrival.shown {
         Shown::Password(right) => right.still_holds(&mut tx).await?,
@@ -171,7 +172,7 @@ pub(super) async fn admit(
         Shown::Password(_) | Shown::SingleSignOn(_) => second_factors::stage(&mut tx, operator, user_id).await?,
         Shown::Passkey(_) => Stage::SignedIn,
     };
-    end_session(request, &mut tx).await?;
+    end_session(request, &mut tx, now).await?;
     let origin = origin(request, &console.trusted_proxies);
     let whose = Whose {
         user_id,
@@ -215,9 +216,9 @@ fn is_without_provider(error: &sqlx::Error) -> bool {
 }
 
 /// The session that this browser had is no more.
-async fn end_session(request: &HttpRequest, db: &mut sqlx::PgConnection) -> Result<(), Fault> {
+async fn end_session(request: &HttpRequest, db: &mut sqlx::PgConnection, now: DatabaseTime) -> Result<(), Fault> {
     if let Some(secret) = Browser::session(request)
-        && let Some(found) = sessions::store::find(db, &secret, crate::clock::now()).await?
+        && let Some(found) = sessions::store::find(db, &secret, now).await?
     {
         sessions::store::delete(db, &found.member, found.member.session_id).await?;
     }
@@ -238,7 +239,9 @@ pub async fn sign_out(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    end_session(&request, &mut *console.pool.acquire().await?).await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    end_session(&request, &mut db, now).await?;
+    drop(db);
     let mut response = page::go_to("/sign-in?done=signed-out");
     Browser::of(&request).sign_out(&mut response);
     Ok(response)

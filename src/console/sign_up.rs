@@ -91,12 +91,11 @@ pub async fn submit(
         email,
         password_hash: console.passwords.hash(password).await?,
     };
-    let now = crate::clock::now();
     let signs_up_in = SignUpBrowser {
         secret: browser.visitor(),
         network: origin.network.as_deref(),
     };
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     let answer = registrations::begin(&mut tx, &console.keyring, &new, signs_up_in, now).await?;
     let digest = new.email.digest(&mut tx, &console.keyring).await?;
     let replaced = unproved_accounts::organisations(&mut tx, &digest).await?;

@@ -1,7 +1,6 @@
 //! Signing in at the organisation's own provider: from the address to the provider, and back.
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use chrono::{DateTime, Utc};
 
 use super::{
     Console, attempts,
@@ -17,6 +16,7 @@ use crate::{
         email::Email,
         single_sign_on::{self, Claims, Door, SingleSignOnError, Taken, mail_domain, redirect_url},
     },
+    clock::DatabaseTime,
     oidc::{Answer, Client, Identity, Request},
 };
 
@@ -61,7 +61,7 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let browser = Browser::of(&request);
     attempts::take(&request, &console).await?;
     let refuse = |form| {
         let frame = Frame::visitor(&browser);
@@ -109,7 +109,7 @@ pub async fn submit(
             return refuse(form);
         }
     };
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let came_by = (&door, hostname.as_str());
     let asked = (browser.visitor(), next(form.value("next")));
     let begun = single_sign_on::begin(&mut db, &console.keyring, came_by, asked, now).await?;
@@ -140,9 +140,9 @@ fn client<'a>(door: &'a Door, redirect_url: &'a str) -> Client<'a> {
 
 /// `GET /sign-in/single-sign-on/callback`: `state`, and `code` or `error`.
 pub async fn callback(request: HttpRequest, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
-    let (browser, now) = (Browser::of(&request), crate::clock::now());
+    let browser = Browser::of(&request);
     let state = page::query(&request, "state").unwrap_or_default();
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let taken = single_sign_on::take(&mut db, &console.keyring, (&state, browser.visitor()), now).await?;
     drop(db);
     let arrived = match taken {
@@ -166,7 +166,7 @@ async fn arrive(
     request: &HttpRequest,
     console: &Console,
     taken: &Taken,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Result<HttpResponse, Refused>, Fault> {
     let mut db = console.pool.acquire().await?;
     let door = single_sign_on::door_of(&mut db, &console.keyring, &taken.hostname, Some(taken.provider_id)).await;
@@ -190,7 +190,7 @@ async fn arrive(
         is_domain_owner_verified: identity.is_domain_owner_verified,
         name: identity.name,
     };
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     let user_id = match single_sign_on::admit(&mut tx, &console.keyring, &door, &claims, now).await {
         Ok(user_id) => user_id,
         Err(SingleSignOnError::Refused(why)) => return Ok(Err(refused(why, &door))),
@@ -203,7 +203,7 @@ async fn arrive(
         shown: Shown::SingleSignOn(door.provider_id),
         next: next(&taken.next),
     };
-    let admitted = sign_in::admit(request, console, &arrival, now).await?;
+    let admitted = sign_in::admit(request, console, &arrival).await?;
     Ok(admitted.ok_or_else(|| Refused::gone(&taken.hostname)))
 }
 
@@ -212,7 +212,7 @@ async fn ask(
     request: &HttpRequest,
     console: &Console,
     (door, taken): (&Door, &Taken),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Identity, Refused> {
     let log = |error: &dyn std::error::Error| {
         tracing::warn!(identity_provider.id = %door.provider_id, %error, cause = error.source().map(tracing::field::display), "single sign-on failed");
@@ -239,7 +239,7 @@ async fn ask(
     };
     let asked = console
         .oidc
-        .redeem(&config, &client(door, &redirect_url), &answer, now)
+        .redeem(&config, &client(door, &redirect_url), &answer, now.get())
         .await;
     asked.map_err(|error| {
         log(&error);

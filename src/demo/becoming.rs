@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     accounts::{ClientScope, Operator, Scope},
+    clock::DatabaseTime,
     dns::Found,
     domains::{
         self, Connection, Default, DomainError, NewDomain,
@@ -83,7 +84,7 @@ impl Example {
         db: &mut PgConnection,
         scope: &Scope,
         (hostname, addresses): (&Hostname, &[IpAddr]),
-        now: DateTime<Utc>,
+        now: DatabaseTime,
     ) -> Result<(), DemoError> {
         if self.state == State::Claimed {
             return Ok(());
@@ -98,11 +99,11 @@ impl Example {
             _ => 45,
         };
         let past = Past {
-            created_at: now - TimeDelta::days(days),
-            suspended_at: self.asked_until(now).filter(|_| self.state == State::Suspended),
+            created_at: now.get() - TimeDelta::days(days),
+            suspended_at: self.asked_until(now.get()).filter(|_| self.state == State::Suspended),
         };
         store::update_past(db, scope, domain.id, &past).await?;
-        let (observation, times) = self.seen(addresses, now);
+        let (observation, times) = self.seen(addresses, now.get());
         store::update_seen(db, scope, domain.id, &observation, times).await?;
         Ok(())
     }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{examples::Example, store};
 use crate::{
     accounts::Scope,
+    clock::DatabaseTime,
     domains::{
         Domain,
         policy::{Action, Family, Rule},
@@ -37,7 +38,7 @@ pub async fn write(
     scope: &Scope,
     example: &Example,
     domain: &Domain,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     let last = store::find_last_request(
         db,
@@ -47,7 +48,7 @@ pub async fn write(
     )
     .await?;
     let is_missing = |at: DateTime<Utc>| {
-        last.is_none_or(|last| at > last && at < now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now))
+        last.is_none_or(|last| at > last && at < now.get().duration_trunc(TimeDelta::hours(1)).unwrap_or(now.get()))
     };
     let owner = Owner {
         organisation_id: scope.organisation_id(),
@@ -55,7 +56,7 @@ pub async fn write(
         domain_id: domain.id,
     };
     let mut batch = Batch::default();
-    rows(example, domain, owner, now)
+    rows(example, domain, owner, now.get())
         .into_iter()
         .filter(|row| DateTime::from_timestamp_micros(row.at).is_some_and(is_missing))
         .for_each(|row| batch.add_past(row));

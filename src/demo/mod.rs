@@ -21,6 +21,7 @@ use crate::{
         people,
         token::{self, TokenText},
     },
+    clock::DatabaseTime,
     domains::{self, DomainError, RegistrationRules},
     hostname::Hostname,
     passwords::{Busy, NewPassword, Passwords},
@@ -107,7 +108,7 @@ async fn register(
     let Ok(hostname) = Hostname::parse(example.hostname) else {
         return Ok(());
     };
-    let now = crate::clock::now();
+    let now = DatabaseTime::read(db).await?;
     if let Some(domain) = domains::store::find_by_hostname(db, scope, &hostname).await? {
         history::write(db, scope, example, &domain, now).await?;
         return Ok(());

@@ -109,7 +109,7 @@ impl Discovery {
     fn is_own_check(&self, head: &RequestHead, host: &str) -> bool {
         let value = head.headers.get(HeaderName::from_static(own_checks::HEADER));
         value.is_some_and(|value| {
-            let now = crate::clock::now().timestamp();
+            let now = now().timestamp();
             self.own_checks.is_own(value.as_bytes(), host, now)
         })
     }
@@ -120,13 +120,19 @@ impl Discovery {
             .get(header::USER_AGENT)
             .map_or(&[][..], HeaderValue::as_bytes);
         About {
-            at: crate::clock::now().timestamp_micros(),
+            at: now().timestamp_micros(),
             asked,
             user_agent,
             network: client(head, connection, &self.trusted_proxies).map_or(Network::Unknown, Network::of),
             tls: connection.tls.as_ref().map(|tls| tls.version),
         }
     }
+}
+
+/// A device is answered, and its request logged, by the clock of this node.
+#[expect(clippy::disallowed_methods, reason = "the hot path asks no database")]
+fn now() -> chrono::DateTime<chrono::Utc> {
+    crate::clock::now()
 }
 
 /// What a device is told, and why.

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     accounts::Scope,
+    clock,
     own_checks::OwnChecks,
     probe::{Ours, Probe, Report, Request},
 };
@@ -44,7 +45,7 @@ impl Probes {
             }),
             Connection::Redirect | Connection::Proxy => None,
         };
-        let now = crate::clock::now();
+        let now = clock::read(&checker.pool).await?.get();
         let request = Request {
             hostname: domain.hostname.clone(),
             user: None,

@@ -1,5 +1,4 @@
 //! Registering, changing and deleting: each in the caller's transaction, with its audit event.
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use super::{
 use crate::{
     accounts::{ClientScope, Operator, Scope},
     audit,
+    clock::DatabaseTime,
     hostname::Hostname,
     input::WebUrl,
 };
@@ -139,7 +139,7 @@ pub async fn delete(
     db: &mut PgConnection,
     scope: &Scope,
     domain: &Domain,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), DomainError> {
     let client = scope
         .client(db, domain.client_id)
@@ -170,7 +170,7 @@ pub async fn verify(
     operator: Operator,
     hostname: &Hostname,
     organisation_id: Option<Uuid>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), DomainError> {
     settle::take_word(db, operator, hostname, organisation_id, now).await
 }

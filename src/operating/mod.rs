@@ -12,6 +12,7 @@ use crate::{
         decisions::budget::Limits,
         standing::{self, Standing},
     },
+    clock::DatabaseTime,
 };
 
 /// How long back names are looked for that nobody has registered.
@@ -77,11 +78,7 @@ pub struct UnknownDomain {
 }
 
 /// Every issuer that has something here.
-pub async fn issuers(
-    db: &mut PgConnection,
-    operator: Operator,
-    now: DateTime<Utc>,
-) -> Result<Vec<Issuer>, sqlx::Error> {
+pub async fn issuers(db: &mut PgConnection, operator: Operator, now: DatabaseTime) -> Result<Vec<Issuer>, sqlx::Error> {
     let mut issuers = Vec::new();
     for issued in store::count_certificates(db, operator, now).await? {
         let limit = Limits::of(&issued.issuer).orders;

@@ -1,10 +1,10 @@
 //! Statements that look across all organisations.
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Issued, Organisation, Queues, UnknownDomain};
-use crate::accounts::Operator;
+use crate::{accounts::Operator, clock::DatabaseTime};
 
 /// The newest first, those before `before`, whose name has `part` in it.
 pub async fn list_organisations(
@@ -12,7 +12,7 @@ pub async fn list_organisations(
     _: Operator,
     (part, before): (&str, Option<Uuid>),
     limit: i64,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Vec<Organisation>, sqlx::Error> {
     sqlx::query_as!(
         Organisation,
@@ -30,7 +30,7 @@ pub async fn list_organisations(
         part,
         before,
         limit,
-        now - TimeDelta::hours(24),
+        now.get() - TimeDelta::hours(24),
     )
     .fetch_all(db)
     .await
@@ -40,7 +40,7 @@ pub async fn find_organisation(
     db: &mut PgConnection,
     _: Operator,
     organisation_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Organisation>, sqlx::Error> {
     sqlx::query_as!(
         Organisation,
@@ -54,13 +54,13 @@ pub async fn find_organisation(
                     where r.organisation_id = o.organisation_id and r.hour > $2) as "requests!"
              from organisations o where o.organisation_id = $1"#,
         organisation_id,
-        now - TimeDelta::hours(24),
+        now.get() - TimeDelta::hours(24),
     )
     .fetch_optional(db)
     .await
 }
 
-pub async fn count_queues(db: &mut PgConnection, _: Operator, now: DateTime<Utc>) -> Result<Queues, sqlx::Error> {
+pub async fn count_queues(db: &mut PgConnection, _: Operator, now: DatabaseTime) -> Result<Queues, sqlx::Error> {
     sqlx::query_as!(
         Queues,
         r#"select m.mails as "mails!", m.mails_since,
@@ -71,7 +71,7 @@ pub async fn count_queues(db: &mut PgConnection, _: Operator, now: DateTime<Utc>
                     where kind = 'mail' and sent_at is null and given_up_at is null) m,
                   (select count(*) as checks, min(due_at) as checks_since from domain_checks where due_at <= $1) c,
                   (select count(*) as orders, min(created_at) as orders_since from acme_orders where finished_at is null) o"#,
-        now,
+        now.get(),
     )
     .fetch_one(db)
     .await
@@ -80,7 +80,7 @@ pub async fn count_queues(db: &mut PgConnection, _: Operator, now: DateTime<Utc>
 pub async fn count_certificates(
     db: &mut PgConnection,
     _: Operator,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Vec<Issued>, sqlx::Error> {
     sqlx::query_as!(
         Issued,
@@ -90,8 +90,8 @@ pub async fn count_certificates(
              from (select issuer from certificates union select issuer from certificate_leases) i
              left join certificates c on c.issuer = i.issuer
             group by i.issuer order by i.issuer"#,
-        now,
-        now + TimeDelta::days(7),
+        now.get(),
+        now.get() + TimeDelta::days(7),
     )
     .fetch_all(db)
     .await
@@ -101,7 +101,7 @@ pub async fn count_certificates(
 pub async fn list_unknown_domains(
     db: &mut PgConnection,
     _: Operator,
-    since: DateTime<Utc>,
+    since: DatabaseTime,
     limit: i64,
 ) -> Result<Vec<UnknownDomain>, sqlx::Error> {
     sqlx::query_as!(
@@ -111,7 +111,7 @@ pub async fn list_unknown_domains(
              from requests
             where organisation_id is null and outcome = 'unknown_domain' and at >= $1
             group by hostname order by count(*) desc, hostname limit $2"#,
-        since,
+        since.get(),
         limit,
     )
     .fetch_all(db)

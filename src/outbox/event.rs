@@ -1,10 +1,10 @@
 //! Facts that programs are told of: written down in the transaction that makes them true. No personal data.
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::store;
+use crate::clock::DatabaseTime;
 
 /// What may happen. The names are part of the API: they are added, never changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub async fn tell(
     kind: Kind,
     subject: &Subject,
     more: Value,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     store::insert_event(db, kind, subject, &subject.data(more), now).await
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    clock::{self, DatabaseTime},
     mail::{Mail, MailError, Mailer},
     sealed::Keyring,
 };
@@ -33,7 +34,7 @@ pub async fn post(
     keyring: &Keyring,
     organisation_id: Option<Uuid>,
     mail: &Mail,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     let outbox_id = Uuid::now_v7();
     let text = serde_json::to_vec(mail).unwrap_or_default();
@@ -72,7 +73,7 @@ impl Postman {
         loop {
             let sent = tokio::select! {
                 () = cancel.cancelled() => return,
-                sent = self.round(crate::clock::now()) => sent,
+                sent = self.round_as_of_now() => sent,
             };
             match sent {
                 Ok(sent) if sent > 0 => continue,
@@ -86,8 +87,12 @@ impl Postman {
         }
     }
 
+    async fn round_as_of_now(&self) -> Result<usize, sqlx::Error> {
+        self.round(clock::read(&self.pool).await?).await
+    }
+
     /// Returns how many were tried.
-    pub async fn round(&self, now: DateTime<Utc>) -> Result<usize, sqlx::Error> {
+    pub async fn round(&self, now: DatabaseTime) -> Result<usize, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let due = store::claim_mails(&mut db, now, now + LEASE, AT_ONCE).await?;
         drop(db);
@@ -104,15 +109,14 @@ impl Postman {
                 "it can't be opened with this node's secret keys".to_owned(),
             )),
         };
-        let now = crate::clock::now();
-        let mut db = self.pool.acquire().await?;
+        let (mut db, now) = clock::acquire(&self.pool).await?;
         match sent {
             Ok(()) => store::set_sent(&mut db, due.outbox_id, now).await,
             Err(error) => {
                 tracing::warn!(outbox.id = %due.outbox_id, attempts = due.attempts, %error, "a mail is not sent");
                 let again = match error {
                     MailError::Refused(_) => None,
-                    MailError::Later(_) => next_attempt(due.attempts, now),
+                    MailError::Later(_) => next_attempt(due.attempts, now.get()),
                 };
                 store::set_failed(&mut db, due.outbox_id, &error.to_string(), again, now).await
             }

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::event::{Kind, Subject};
+use crate::clock::DatabaseTime;
 
 /// A mail to be sent.
 pub struct Due {
@@ -25,14 +26,14 @@ pub async fn insert_mail(
     outbox_id: Uuid,
     organisation_id: Option<Uuid>,
     sealed: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into outbox (outbox_id, organisation_id, kind, sealed, created_at, due_at) values ($1, $2, 'mail', $3, $4, $4)",
         outbox_id,
         organisation_id,
         sealed,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -42,8 +43,8 @@ pub async fn insert_mail(
 /// Those that are due, the longest due first; nobody else gets them before `until`.
 pub async fn claim_mails(
     db: &mut PgConnection,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
+    now: DatabaseTime,
+    until: DatabaseTime,
     limit: i64,
 ) -> Result<Vec<Due>, sqlx::Error> {
     sqlx::query_as!(
@@ -57,18 +58,22 @@ pub async fn claim_mails(
            from due
           where o.outbox_id = due.outbox_id
          returning o.outbox_id, o.sealed as "sealed!", o.attempts"#,
-        now,
-        until,
+        now.get(),
+        until.get(),
         limit,
     )
     .fetch_all(db)
     .await
 }
 
-pub async fn set_sent(db: &mut PgConnection, outbox_id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("update outbox set sent_at = $2 where outbox_id = $1", outbox_id, now)
-        .execute(db)
-        .await?;
+pub async fn set_sent(db: &mut PgConnection, outbox_id: Uuid, now: DatabaseTime) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update outbox set sent_at = $2 where outbox_id = $1",
+        outbox_id,
+        now.get()
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
@@ -78,7 +83,7 @@ pub async fn set_failed(
     outbox_id: Uuid,
     error: &str,
     again: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update outbox
@@ -88,7 +93,7 @@ pub async fn set_failed(
         outbox_id,
         error,
         again,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -122,7 +127,7 @@ pub async fn insert_event(
     kind: Kind,
     subject: &Subject,
     data: &serde_json::Value,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into outbox (outbox_id, organisation_id, client_id, kind, payload, created_at)
@@ -132,7 +137,7 @@ pub async fn insert_event(
         subject.client_id,
         kind.as_str(),
         data,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -153,16 +158,19 @@ pub async fn lock_untold(db: &mut PgConnection, limit: i64) -> Result<Vec<Untold
     .await
 }
 
-pub async fn delete_before(db: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub async fn delete_before(db: &mut PgConnection, before: DatabaseTime) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from outbox where created_at < $1 and (kind = 'mail' or sent_at is not null and once is null)",
-        before
+        before.get()
     );
     Ok(deleted.execute(db).await?.rows_affected())
 }
 
 /// Also those that are to be told once only.
-pub async fn delete_events_before(db: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!("delete from outbox where created_at < $1 and kind <> 'mail'", before);
+pub async fn delete_events_before(db: &mut PgConnection, before: DatabaseTime) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from outbox where created_at < $1 and kind <> 'mail'",
+        before.get()
+    );
     Ok(deleted.execute(db).await?.rows_affected())
 }

@@ -136,7 +136,7 @@ impl Publisher {
         let mut tx = self.pool.begin().await?;
         store::freeze(&mut tx).await?;
         crate::postgres::lift_timeouts(&mut tx).await?;
-        let as_of = clock::now().timestamp();
+        let as_of = as_of();
         let moment = store::moment(&mut tx).await?;
         let resealed_at = self.seals.resealed_at(&mut tx).await?;
         let mut needs_old_key = false;
@@ -182,7 +182,7 @@ impl Publisher {
         let Some(position) = &self.position else {
             return self.reload().await;
         };
-        let as_of = clock::now().timestamp();
+        let as_of = as_of();
         let looked = tokio::time::timeout(PATIENCE, async {
             let mut db = self.pool.acquire().await?;
             let changes = store::changes_since(&mut db, position.xmin).await?;
@@ -291,4 +291,13 @@ impl Publisher {
 fn finished(task: Option<Result<(), JoinError>>) -> Result<(), sqlx::Error> {
     let failed = |error| sqlx::Error::Io(std::io::Error::other(error));
     task.transpose().map(drop).map_err(failed)
+}
+
+/// When the database is read, in Unix seconds by the clock of this node, which tells the age of its directory.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the age of the node's own memory, for metrics and the snapshot"
+)]
+fn as_of() -> i64 {
+    clock::now().timestamp()
 }

@@ -11,13 +11,14 @@ use super::{
     },
     partitions,
 };
+use crate::clock::DatabaseTime;
 
 /// Rows that one statement deletes.
 const BATCH: i64 = 5_000;
 
 pub enum Deletion<'a> {
     /// Of unknown domains, before a time.
-    Strangers(DateTime<Utc>),
+    Strangers(DatabaseTime),
     /// Before a time.
     Organisation(Uuid, DateTime<Utc>),
     Client {
@@ -29,8 +30,8 @@ pub enum Deletion<'a> {
     /// The oldest hour of who is gone; its counts as well.
     Hours(Gone),
     /// Before a time.
-    Counts(DateTime<Utc>),
-    Totals(DateTime<Utc>),
+    Counts(DatabaseTime),
+    Totals(DatabaseTime),
 }
 
 impl Deletion<'_> {

@@ -20,7 +20,7 @@ use super::{
     spool::{Spool, Taken},
     store,
 };
-use crate::outbox::event;
+use crate::{clock::DatabaseTime, outbox::event};
 
 /// Records that are shipped at once.
 pub const BATCH: usize = 4_000;
@@ -212,7 +212,7 @@ impl Shipper {
 
 /// Says, once a domain, that a device has asked.
 async fn tell_first(db: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
-    let now = crate::clock::now();
+    let now = DatabaseTime::read(db).await?;
     for (subject, at) in store::insert_first(db, &batch.firsts()).await? {
         event::tell(db, event::Kind::DomainFirstRequest, &subject, json!({ "at": at }), now).await?;
     }

@@ -16,10 +16,11 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
+    clock::DatabaseTime,
     keyring::{self, store::Usage},
     sealed::Keyring,
 };
@@ -96,8 +97,8 @@ impl Rotation {
     }
 
     /// Looks, if it is time to, and brings under the first key what is not. For a periodic job.
-    pub async fn run(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-        if now.timestamp() < self.left.look_at.load(Ordering::Relaxed) {
+    pub async fn run(&self, now: DatabaseTime) -> Result<(), sqlx::Error> {
+        if now.get().timestamp() < self.left.look_at.load(Ordering::Relaxed) {
             return Ok(());
         }
         let key = self.keyring.current();
@@ -118,7 +119,9 @@ impl Rotation {
             Outcome::Elsewhere => LOOKED_AT_SOON,
             Outcome::Nothing | Outcome::Done { .. } | Outcome::Outdated | Outcome::Stuck { .. } => LOOKED_AT_EVERY,
         };
-        self.left.look_at.store((now + pause).timestamp(), Ordering::Relaxed);
+        self.left
+            .look_at
+            .store((now + pause).get().timestamp(), Ordering::Relaxed);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::{
     signing::{Secret, signatures},
 };
 use crate::{
+    clock::DatabaseTime,
     dns::Dns,
     input::plain,
     outbound::{FetchError, Fetched, Get, Outbound, Post, retry_after},
@@ -55,10 +56,10 @@ pub struct Came {
 }
 
 impl Sender {
-    pub async fn send(&self, keyring: &Keyring, due: &Due, now: DateTime<Utc>) -> Came {
+    pub async fn send(&self, keyring: &Keyring, due: &Due, now: DatabaseTime) -> Came {
         let started = Instant::now();
         let ((verdict, status, text), asked_to_wait) = match self.post(keyring, due, now).await {
-            Ok(fetched) => (judge(&fetched), asked_to_wait(&fetched, now)),
+            Ok(fetched) => (judge(&fetched), asked_to_wait(&fetched, now.get())),
             Err(why) => ((Verdict::Failed, None, why), None),
         };
         Came {
@@ -70,10 +71,10 @@ impl Sender {
         }
     }
 
-    async fn post(&self, keyring: &Keyring, due: &Due, now: DateTime<Utc>) -> Result<Fetched, String> {
+    async fn post(&self, keyring: &Keyring, due: &Due, now: DatabaseTime) -> Result<Fetched, String> {
         let secrets = secrets(keyring, due)?;
         let url = due.url.parse().map_err(|_| "The URL can't be read.".to_owned())?;
-        let signature = signatures(&secrets, due.event_id, now.timestamp(), &due.payload);
+        let signature = signatures(&secrets, due.event_id, now.get().timestamp(), &due.payload);
         let value = |text: String| HeaderValue::try_from(text).map_err(|error| error.to_string());
         let headers = [
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
@@ -81,7 +82,7 @@ impl Sender {
             (HeaderName::from_static("webhook-id"), value(due.event_id.to_string())?),
             (
                 HeaderName::from_static("webhook-timestamp"),
-                value(now.timestamp().to_string())?,
+                value(now.get().timestamp().to_string())?,
             ),
             (HeaderName::from_static("webhook-signature"), value(signature)?),
         ];

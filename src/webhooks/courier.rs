@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,10 @@ use super::{
     schedule::{self, Failed, Held, Next, room},
     store,
 };
-use crate::accounts::Operator;
+use crate::{
+    accounts::Operator,
+    clock::{self, DatabaseTime},
+};
 
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -128,7 +131,7 @@ impl Courier {
 
     /// Hands on what has happened, and claims what is due.
     async fn look(&self, held: &[Held], counted: &mut Option<Instant>) -> Result<Vec<Due>, sqlx::Error> {
-        let now = crate::clock::now();
+        let now = clock::read(&self.events.pool).await?;
         if counted.is_none_or(|at| at.elapsed() >= COUNT) {
             self.count().await?;
             *counted = Some(Instant::now());
@@ -146,7 +149,7 @@ impl Courier {
     }
 
     /// What this node may bring beside what it holds.
-    pub async fn claim(&self, held: &[Held], now: DateTime<Utc>) -> Result<Vec<Due>, sqlx::Error> {
+    pub async fn claim(&self, held: &[Held], now: DatabaseTime) -> Result<Vec<Due>, sqlx::Error> {
         let room = room(held);
         if room.limit == 0 {
             return Ok(Vec::new());
@@ -170,19 +173,22 @@ impl Courier {
 
     /// One attempt, and what follows from it.
     pub async fn bring(&self, due: &Due) -> Result<(), WebhookError> {
-        let came = self.sender.send(&self.events.keyring, due, crate::clock::now()).await;
-        self.note(due, &came, crate::clock::now()).await
+        let came = self
+            .sender
+            .send(&self.events.keyring, due, clock::read(&self.events.pool).await?)
+            .await;
+        self.note(due, &came).await
     }
 
-    async fn note(&self, due: &Due, came: &Came, now: DateTime<Utc>) -> Result<(), WebhookError> {
+    async fn note(&self, due: &Due, came: &Came) -> Result<(), WebhookError> {
         let scope = Operator::checking().scope(due.held.organisation_id);
-        let mut tx = self.events.pool.begin().await?;
+        let (mut tx, now) = clock::begin(&self.events.pool).await?;
         let Some(endpoint) = store::lock(&mut tx, &scope, due.held.endpoint_id).await? else {
             return Ok(());
         };
         let failing_since = match came.verdict {
             Verdict::Delivered => None,
-            Verdict::Failed | Verdict::Gone => Some(endpoint.failing_since.unwrap_or(now)),
+            Verdict::Failed | Verdict::Gone => Some(endpoint.failing_since.unwrap_or(now.get())),
         };
         let failed = Failed {
             delivery_id: due.held.delivery_id,
@@ -191,7 +197,7 @@ impl Courier {
             asked_to_wait: came.asked_to_wait,
         };
         let is_on = endpoint.disabled.is_none();
-        let (again, disabled) = match (came.verdict, schedule::after(&failed, now)) {
+        let (again, disabled) = match (came.verdict, schedule::after(&failed, now.get())) {
             (Verdict::Delivered, _) => (None, None),
             (Verdict::Gone, _) => (None, Some(Reason::Gone)),
             (Verdict::Failed, Next::At(at)) => (Some(at).filter(|_| is_on), None),

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Endpoint, Reason, host};
 use crate::{
     accounts::{Operator, people},
+    clock::DatabaseTime,
     input::plain,
     mail::Mail,
     outbox::{self, store::Untold},
@@ -23,7 +24,7 @@ pub async fn certificates_expire(
     db: &mut PgConnection,
     (keyring, portal): Means<'_>,
     events: &[&Untold],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     let mut concerned: BTreeMap<Uuid, Vec<&Untold>> = BTreeMap::new();
     for event in events {
@@ -36,7 +37,7 @@ pub async fn certificates_expire(
             "Signpost could not renew these certificates. When one expires, Apple devices can't be told any more where to enrol.\n",
         );
         for event in &events {
-            text.push_str(&line(event, portal, now));
+            text.push_str(&line(event, portal, now.get()));
         }
         let subject = match &events[..] {
             [event] => format!("The certificate of {} is about to expire", said(event, "hostname")),
@@ -68,7 +69,7 @@ pub async fn endpoint_disabled(
     (keyring, portal): Means<'_>,
     (organisation_id, endpoint): (Uuid, &Endpoint),
     reason: Reason,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     let host = host(&endpoint.url);
     let why = match reason {
@@ -88,7 +89,7 @@ async fn post(
     keyring: &Keyring,
     organisation_id: Uuid,
     (subject, text): (&str, &str),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     let scope = Operator::checking().scope(organisation_id);
     for person in people::administrators(db, keyring, &scope).await? {

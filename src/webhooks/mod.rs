@@ -18,6 +18,7 @@ pub use crate::outbox::event::Kind;
 use crate::{
     accounts::{Scope, authorship::StoredAuthor},
     audit,
+    clock::DatabaseTime,
     input::{WebUrl, misleads},
     sealed::{Keyring, SealError},
 };
@@ -160,7 +161,7 @@ pub async fn create(
     scope: &Scope,
     keyring: &Keyring,
     new: &NewEndpoint,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(Endpoint, Secret), WebhookError> {
     if store::count(db, scope).await? >= MAX_ENDPOINTS {
         return Err(WebhookError::TooMany);
@@ -192,7 +193,7 @@ pub async fn update(
     scope: &Scope,
     id: Uuid,
     change: &Change,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Endpoint, WebhookError> {
     let before = store::lock(db, scope, id).await?.ok_or(WebhookError::NotFound)?;
     store::update(db, scope, id, change).await?;
@@ -221,7 +222,7 @@ async fn disable(
     scope: &Scope,
     id: Uuid,
     reason: Reason,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), WebhookError> {
     store::disable(db, scope, id, reason, now).await?;
     deliveries::store::give_up(db, scope, id, now).await?;
@@ -241,7 +242,7 @@ pub async fn rotate(
     scope: &Scope,
     keyring: &Keyring,
     id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(Endpoint, Secret), WebhookError> {
     store::lock(db, scope, id).await?.ok_or(WebhookError::NotFound)?;
     let secret = Secret::random();

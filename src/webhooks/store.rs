@@ -4,7 +4,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Change, Disabled, Endpoint, Kind, NewEndpoint, Reason, WebhookError};
-use crate::accounts::{Scope, authorship::StoredAuthor};
+use crate::{
+    accounts::{Scope, authorship::StoredAuthor},
+    clock::DatabaseTime,
+};
 
 struct Row {
     webhook_endpoint_id: Uuid,
@@ -59,7 +62,7 @@ pub async fn insert(
     scope: &Scope,
     (id, client_id): (Uuid, Option<Uuid>),
     (new, secret_sealed): (&NewEndpoint, &[u8]),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), WebhookError> {
     let events: Vec<String> = new.events.iter().map(|kind| kind.as_str().to_owned()).collect();
     sqlx::query!(
@@ -73,7 +76,7 @@ pub async fn insert(
         new.description.as_str(),
         &events,
         secret_sealed,
-        now,
+        now.get(),
         scope.by().kind(),
         scope.by().id(),
         scope.by().responsible_user_id(),
@@ -169,7 +172,7 @@ pub async fn disable(
     scope: &Scope,
     id: Uuid,
     reason: Reason,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update webhook_endpoints set disabled_at = $4, disabled_reason = $5
@@ -177,7 +180,7 @@ pub async fn disable(
         scope.organisation_id(),
         scope.client_id(),
         id,
-        now,
+        now.get(),
         reason.as_str(),
     )
     .execute(db)
@@ -223,7 +226,7 @@ pub async fn rotate(
     scope: &Scope,
     id: Uuid,
     secret_sealed: &[u8],
-    old_until: DateTime<Utc>,
+    old_until: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update webhook_endpoints
@@ -233,7 +236,7 @@ pub async fn rotate(
         scope.client_id(),
         id,
         secret_sealed,
-        old_until,
+        old_until.get(),
     )
     .execute(db)
     .await?;

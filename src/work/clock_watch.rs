@@ -129,14 +129,19 @@ impl ClockWatch {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this measures the node's clock")]
+fn node_clock() -> DateTime<Utc> {
+    crate::clock::now()
+}
+
 async fn measure(pool: &PgPool) -> Result<Measurement, sqlx::Error> {
     let mut db = pool.acquire().await?;
-    let before = crate::clock::now();
+    let before = node_clock();
     let database = super::store::database_clock(&mut db).await?;
     Ok(Measurement {
         before,
         database,
-        after: crate::clock::now(),
+        after: node_clock(),
     })
 }
 

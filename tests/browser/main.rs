@@ -11,6 +11,9 @@
 mod app;
 mod branding;
 mod chromium;
+#[path = "../it/clock.rs"]
+#[allow(dead_code, reason = "shared with the other tests, which need all of it")]
+mod clock;
 #[path = "../it/faults/dns.rs"]
 #[allow(dead_code, reason = "shared with the other tests, which need all of it")]
 mod dns;

@@ -107,9 +107,10 @@ impl Portal {
 
     /// Of whoever has signed up.
     pub async fn make_operator(&self) {
-        let (mut tx, keyring) = (self.app.pool.begin().await.unwrap(), self.app.running.keyring());
+        let (mut tx, now) = signpost::clock::begin(&self.app.pool).await.unwrap();
+        let keyring = self.app.running.keyring();
         let (operator, email) = (Operator::at_the_command_line(), Email::parse(EMAIL).unwrap());
-        let since = Some(signpost::clock::now());
+        let since = Some(now);
         let made = operators::set(&mut tx, operator, &keyring, &email, since).await;
         made.map_err(|error| error.to_string()).unwrap();
         tx.commit().await.unwrap();

@@ -195,7 +195,7 @@ impl TestApp {
             Operator::at_the_command_line(),
             &Hostname::parse(hostname).unwrap(),
             None,
-            signpost::clock::now(),
+            crate::clock::database_now(),
         )
         .await
         .unwrap();
@@ -203,14 +203,14 @@ impl TestApp {
     }
 
     pub async fn suspend(&self, msp: &Msp) {
-        self.set_suspended(msp, Some(signpost::clock::now())).await;
+        self.set_suspended(msp, Some(crate::clock::database_now())).await;
     }
 
     pub async fn resume(&self, msp: &Msp) {
         self.set_suspended(msp, None).await;
     }
 
-    async fn set_suspended(&self, msp: &Msp, at: Option<chrono::DateTime<chrono::Utc>>) {
+    async fn set_suspended(&self, msp: &Msp, at: Option<signpost::clock::DatabaseTime>) {
         let mut tx = self.pool.begin().await.unwrap();
         organisations::set_suspended(&mut tx, Operator::at_the_command_line(), msp.organisation_id, at)
             .await
@@ -248,6 +248,16 @@ impl Msp {
             token: token.to_owned(),
             base,
             client: client.build().unwrap(),
+        }
+    }
+
+    /// The same organisation's other token, at the same server.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            organisation_id: self.organisation_id,
+            token: token.to_owned(),
+            base: self.base.clone(),
+            client: self.client.clone(),
         }
     }
 

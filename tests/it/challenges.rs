@@ -90,7 +90,7 @@ async fn offer_for(pool: &PgPool, (hostname, token): (&str, &str), typ: Challeng
         hostname,
         token,
         typ,
-        expires_at: signpost::clock::now() + TimeDelta::seconds(seconds),
+        expires_at: crate::clock::assume(crate::clock::now() + TimeDelta::seconds(seconds)),
     };
     store::offer(&mut pool.acquire().await.unwrap(), &[offer])
         .await
@@ -433,9 +433,9 @@ async fn with_certificates_of_our_own_plain_http_is_as_ever(pool: PgPool) {
 
 /// Stores an ordinary certificate for one of our own hosts, and waits until it is served.
 async fn certify(app: &TestApp, hostname: &str) -> RootCertStore {
-    let (keyring, now) = (app.running.keyring(), signpost::clock::now());
+    let (keyring, now) = (app.running.keyring(), crate::clock::now());
     let ca = InternalCa::open(&app.state_dir, &keyring, now).unwrap();
-    let issued = ca.issue(hostname, now).unwrap();
+    let issued = ca.issue(hostname, crate::clock::assume(now)).unwrap();
     let sql = "insert into certificates (certificate_id, hostname, issuer, chain, key_sealed, not_before, not_after, renews_at)
                values ($1, $2, $3, $4, $5, $6, $7, $7)";
     sqlx::query(sql)

@@ -312,8 +312,10 @@ async fn an_operator_s_word_needs_no_record_and_names_the_organisation_where_sev
             let mut tx = pool.begin().await.unwrap();
             let operator = signpost::accounts::Operator::at_the_command_line();
             let hostname = signpost::hostname::Hostname::parse(HOST).unwrap();
-            let now = signpost::clock::now();
-            let said = signpost::domains::verify(&mut tx, operator, &hostname, organisation_id, now).await;
+            let now = crate::clock::now();
+            let said =
+                signpost::domains::verify(&mut tx, operator, &hostname, organisation_id, crate::clock::assume(now))
+                    .await;
             tx.commit().await.unwrap();
             said.map_err(|error| error.to_string())
         }
@@ -378,7 +380,7 @@ async fn of_several_nodes_one_looks_at_a_domain_and_what_was_seen_last_counts(po
     msp.register(HOST).await;
     eventually(|| async { msp.get("/domains/contoso.test").await.json()["ownership"]["checked_at"].is_string() }).await;
     app.stop().await;
-    let now = signpost::clock::now();
+    let now = crate::clock::database_now();
     shift(
         &pool,
         "update domain_checks set due_at = now() - interval '1 hour', lease_until = null",
@@ -630,8 +632,16 @@ async fn claims_that_are_changed_all_at_once_wait_for_nobody_for_ever_and_one_ho
         let mut tx = pool.begin().await.unwrap();
         let operator = signpost::accounts::Operator::at_the_command_line();
         let hostname = signpost::hostname::Hostname::parse(HOST).unwrap();
-        let now = signpost::clock::now();
-        match signpost::domains::verify(&mut tx, operator, &hostname, Some(organisation_id), now).await {
+        let now = crate::clock::now();
+        match signpost::domains::verify(
+            &mut tx,
+            operator,
+            &hostname,
+            Some(organisation_id),
+            crate::clock::assume(now),
+        )
+        .await
+        {
             Ok(()) => tx.commit().await.unwrap(),
             Err(error) => assert!(matches!(error, signpost::domains::DomainError::NotFound), "{error:?}"),
         }

@@ -109,7 +109,7 @@ async fn a_demo_is_written_once_and_quickly(pool: PgPool) {
 async fn a_demo_that_is_started_again_days_later_has_no_gap_in_its_month(pool: PgPool) {
     let (app, _) = start(&pool).await;
     // Before today: in the small hours it is the test's own request alone that is of today.
-    let today = signpost::clock::now().date_naive();
+    let today = crate::clock::now().date_naive();
     let by_day = format!(
         "select count(distinct at::date) from requests where hostname = 'contoso.example' and at < '{today} 00:00+00'"
     );

@@ -90,7 +90,7 @@ async fn organisation(pool: &PgPool, name: &str) -> Uuid {
 
 async fn all_pages(pool: &PgPool, scope: &Scope, question: &Question) -> Vec<String> {
     let (mut found, mut question) = (Vec::new(), question.clone());
-    let (mut db, now) = (pool.acquire().await.unwrap(), signpost::clock::now());
+    let (mut db, now) = (pool.acquire().await.unwrap(), crate::clock::now());
     loop {
         let page = lists::list(&mut db, scope, &question, &expected(), (7, now))
             .await
@@ -129,7 +129,7 @@ async fn a_list_by_status_holds_those_that_have_it_and_no_other(pool: PgPool) {
     for wanted in Status::ALL {
         let mut right: Vec<_> = domains
             .iter()
-            .filter(|domain| status(domain, &expected(), signpost::clock::now()) == wanted)
+            .filter(|domain| status(domain, &expected(), crate::clock::now()) == wanted)
             .map(|domain| domain.hostname.clone())
             .collect();
         right.sort();
@@ -168,7 +168,7 @@ async fn pages_follow_each_other_without_a_gap_however_they_are_sorted(pool: PgP
 
 /// The best of a few: others use the machine.
 async fn time(pool: &PgPool, scope: &Scope, question: &Question) -> Duration {
-    let (mut db, now) = (pool.acquire().await.unwrap(), signpost::clock::now());
+    let (mut db, now) = (pool.acquire().await.unwrap(), crate::clock::now());
     let mut best = Duration::MAX;
     for _ in 0..8 {
         let started = Instant::now();

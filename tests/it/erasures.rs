@@ -45,7 +45,7 @@ async fn number(pool: &PgPool, query: &'static str) -> i64 {
 /// As the jobs do it, until no transaction is left that may not know of an erasure.
 async fn erase(app: &TestApp) {
     eventually(|| async {
-        erasure::run(&app.pool, signpost::clock::now()).await.unwrap();
+        erasure::run(&app.pool, crate::clock::database_now()).await.unwrap();
         number(&app.pool, "select count(*) from erasures where completed_at is null").await == 0
     })
     .await;
@@ -138,8 +138,8 @@ async fn one_persons_requests_go_with_what_a_spool_brings_late_and_nobody_elses(
         "whoever asks again is logged again"
     );
 
-    let a_month = signpost::clock::now() + TimeDelta::days(32);
-    erasure::run(&app.pool, a_month).await.unwrap();
+    let a_month = crate::clock::now() + TimeDelta::days(32);
+    erasure::run(&app.pool, crate::clock::assume(a_month)).await.unwrap();
     assert_eq!(number(&app.pool, "select count(*) from erasures").await, 0);
     let audit = msp.get("/audit-events?action=requests").await.json();
     assert_eq!(audit["data"][0]["action"], "requests.erased");
@@ -181,7 +181,7 @@ async fn an_erasure_that_was_cut_off_is_gone_on_with_and_waits_for_who_does_not_
     );
     drop(db);
     for _ in 0..3 {
-        erasure::run(&app.pool, signpost::clock::now()).await.unwrap();
+        erasure::run(&app.pool, crate::clock::database_now()).await.unwrap();
     }
     let open = "select count(*) from erasures where completed_at is null";
     assert_eq!(number(&app.pool, open).await, 1, "somebody may not know");
@@ -206,7 +206,7 @@ async fn a_deleted_client_leaves_its_name_in_the_audit_log_and_nothing_else(pool
     let past = owner(&msp, &leaving);
     let ago = |days| {
         asked(
-            signpost::clock::now() - TimeDelta::days(days),
+            crate::clock::now() - TimeDelta::days(days),
             Some(past),
             "leaving.example",
         )
@@ -287,7 +287,7 @@ async fn a_deleted_organisation_leaves_a_line_for_operators_and_nothing_else(poo
     let domain = msp.register("leaving.example").await;
     staying.register("contoso.com").await;
     let past = owner(&msp, &domain);
-    let now = signpost::clock::now();
+    let now = crate::clock::now();
     let kept = owner(&staying, &staying.get("/domains/contoso.com").await.json());
     ship(
         &pool,

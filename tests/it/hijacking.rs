@@ -132,7 +132,7 @@ async fn a_second_factor_that_the_owner_cannot_use_is_removed_after_a_delay(pool
             .unwrap()
     };
     let first = removal_at().await;
-    let days = (first - signpost::clock::now()).num_hours();
+    let days = (first - crate::clock::now()).num_hours();
     assert!((71..=72).contains(&days), "{days}");
     assert_eq!(
         leads_to(&owner.sign_in(EMAIL, OWN).await),

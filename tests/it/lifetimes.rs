@@ -151,7 +151,7 @@ async fn an_invitation_makes_nobody_a_member_whose_address_is_another(pool: PgPo
     .await
     .unwrap();
     let mut tx = pool.begin().await.unwrap();
-    let accepted = invitations::accept(&mut tx, &secret, eve, signpost::clock::now()).await;
+    let accepted = invitations::accept(&mut tx, &secret, eve, crate::clock::database_now()).await;
     assert!(matches!(accepted, Err(InvitationError::NotYours)));
     app.stop().await;
 }

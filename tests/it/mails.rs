@@ -34,7 +34,7 @@ fn postman(app: &TestApp, server: &MailServer) -> Postman {
 
 async fn post(pool: &PgPool, keyring: &Keyring, mail: &Mail) {
     let mut db = pool.acquire().await.unwrap();
-    outbox::post(&mut db, keyring, None, mail, signpost::clock::now())
+    outbox::post(&mut db, keyring, None, mail, crate::clock::database_now())
         .await
         .unwrap();
 }
@@ -133,31 +133,41 @@ async fn a_mail_that_is_not_taken_now_is_brought_later(pool: PgPool) {
     let (app, server) = (TestApp::start(pool.clone()).await, MailServer::start());
     let postman = postman(&app, &server);
     post(&pool, &postman.keyring, &mail()).await;
-    let (log, mut now) = (Log::default(), signpost::clock::now());
+    let (log, mut now) = (Log::default(), crate::clock::now());
     let listening = log.listen();
     server.answer("451 4.7.1 <ada@msp.example> is greylisted");
     server.answer("421 too many connections");
     for (attempts, words) in [(1, "it answers 451"), (2, "it answers 421")] {
-        assert_eq!(postman.round(now).await.unwrap(), 1);
+        assert_eq!(postman.round(crate::clock::assume(now)).await.unwrap(), 1);
         let (tried, error, due_at, is_sent, is_over) = state(&pool).await;
         let error = error.unwrap();
         assert!(error.ends_with(words), "{error}");
         assert_eq!((tried, is_sent, is_over), (attempts, false, false));
-        assert_eq!(postman.round(now).await.unwrap(), 0, "not before it is due");
+        assert_eq!(
+            postman.round(crate::clock::assume(now)).await.unwrap(),
+            0,
+            "not before it is due"
+        );
         assert!(due_at > now + TimeDelta::minutes(1));
         now = due_at;
     }
     // A server that takes the connection and says nothing.
     server.be_silent(true);
-    assert_eq!(postman.round(now).await.unwrap(), 1);
+    assert_eq!(postman.round(crate::clock::assume(now)).await.unwrap(), 1);
     let (tried, error, due_at, ..) = state(&pool).await;
     assert_eq!(tried, 3);
     assert!(error.unwrap().contains("does not take it now"));
     server.be_silent(false);
-    assert_eq!(postman.round(due_at).await.unwrap(), 1);
+    assert_eq!(postman.round(crate::clock::assume(due_at)).await.unwrap(), 1);
     let (_, _, _, is_sent, is_over) = state(&pool).await;
     assert_eq!((is_sent, is_over, server.received().len()), (true, false, 1));
-    assert_eq!(postman.round(due_at + TimeDelta::days(1)).await.unwrap(), 0);
+    assert_eq!(
+        postman
+            .round(crate::clock::assume(due_at + TimeDelta::days(1)))
+            .await
+            .unwrap(),
+        0
+    );
     drop(listening);
     assert!(log.text().contains("a mail is not sent"), "{}", log.text());
     for personal in [TO, "msp.example", "Confirm your address"] {
@@ -171,17 +181,23 @@ async fn a_mail_that_is_refused_for_good_is_given_up(pool: PgPool) {
     let (app, server) = (TestApp::start(pool.clone()).await, MailServer::start());
     let postman = postman(&app, &server);
     post(&pool, &postman.keyring, &mail()).await;
-    let (log, now) = (Log::default(), signpost::clock::now());
+    let (log, now) = (Log::default(), crate::clock::now());
     let listening = log.listen();
     server.answer("550 5.1.1 <ada@msp.example>: no such mailbox");
-    assert_eq!(postman.round(now).await.unwrap(), 1);
+    assert_eq!(postman.round(crate::clock::assume(now)).await.unwrap(), 1);
     let (tried, error, _, is_sent, is_over) = state(&pool).await;
     assert_eq!((tried, is_sent, is_over), (1, false, true));
     assert_eq!(
         error.as_deref(),
         Some("the mail server refuses it for good: it answers 550")
     );
-    assert_eq!(postman.round(now + TimeDelta::days(2)).await.unwrap(), 0);
+    assert_eq!(
+        postman
+            .round(crate::clock::assume(now + TimeDelta::days(2)))
+            .await
+            .unwrap(),
+        0
+    );
     drop(listening);
     assert!(
         log.text().contains("550") && !log.text().contains("msp.example"),
@@ -209,7 +225,7 @@ async fn any_language_arrives_whole_and_a_mail_says_nothing_of_the_machine_that_
         .fetch_one(&pool)
         .await
         .unwrap();
-    assert_eq!(postman.round(signpost::clock::now()).await.unwrap(), 2);
+    assert_eq!(postman.round(crate::clock::database_now()).await.unwrap(), 2);
     let received = server.received();
     assert_eq!(received.len(), 2);
     for mail in &received {

@@ -266,7 +266,7 @@ async fn a_request_that_lost_its_idempotency_key_overwrites_no_answer(pool: PgPo
         key: "key-1".to_owned(),
     };
     let mut db = pool.acquire().await.unwrap();
-    let now = signpost::clock::now();
+    let now = crate::clock::database_now();
     let day = chrono::TimeDelta::hours(24);
     let Claim::New(first) = claim(&mut db, &key, b"digest", now - day, now - day).await.unwrap() else {
         panic!("the key is new");

@@ -1,12 +1,9 @@
 //! What an operator sees, and who is none.
 use serde_json::json;
-use signpost::{
-    accounts::{
-        Operator,
-        email::Email,
-        operators::{self, Change},
-    },
-    clock,
+use signpost::accounts::{
+    Operator,
+    email::Email,
+    operators::{self, Change},
 };
 use sqlx::PgPool;
 
@@ -22,7 +19,7 @@ impl TestApp {
     async fn make_operator(&self, email: &str, is_one: bool) -> Change {
         let email = Email::parse(email).unwrap();
         let mut tx = self.pool.begin().await.unwrap();
-        let since = is_one.then(clock::now);
+        let since = is_one.then(crate::clock::database_now);
         let keyring = self.running.keyring();
         let set = operators::set(&mut tx, Operator::at_the_command_line(), &keyring, &email, since).await;
         tx.commit().await.unwrap();
@@ -97,7 +94,7 @@ async fn an_operator_is_made_and_unmade_at_the_command_line_and_it_is_written_do
         Operator::at_the_command_line(),
         &keyring,
         &nobody,
-        Some(clock::now()),
+        Some(crate::clock::database_now()),
     )
     .await;
     assert!(matches!(unknown, Err(operators::OperatorError::NoSuchPerson)));
@@ -268,7 +265,7 @@ async fn the_program_at_the_command_line_adds_lists_and_removes_operators(pool: 
     );
     assert_eq!(said(&["add", EMAIL]), format!("{EMAIL} is an operator already.\n"));
     assert_eq!(person.get("/operator").await.status, 200, "at once");
-    let today = clock::now().format("%Y-%m-%d");
+    let today = crate::clock::now().format("%Y-%m-%d");
     assert_eq!(said(&["list"]), format!("{today}  {EMAIL}\n"));
     assert_eq!(said(&["remove", EMAIL]), format!("{EMAIL} is an operator no more.\n"));
     assert_eq!(said(&["remove", EMAIL]), format!("{EMAIL} is no operator.\n"));

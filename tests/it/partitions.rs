@@ -70,7 +70,7 @@ async fn organisations(pool: &PgPool, kept: &[i32]) -> Vec<Owner> {
 
 #[sqlx::test]
 async fn a_day_goes_when_the_last_who_keeps_it_lets_go_and_its_counts_stay(pool: PgPool) {
-    let now = signpost::clock::now();
+    let now = crate::clock::now();
     let owners = organisations(&pool, &[2, 9]).await;
     let mut all: Vec<_> = owners.iter().copied().map(Some).collect();
     all.push(None);
@@ -85,7 +85,7 @@ async fn a_day_goes_when_the_last_who_keeps_it_lets_go_and_its_counts_stay(pool:
         6,
         "also of a day that is over: shipping never fails"
     );
-    let done = partitions::keep_up(&pool, now).await.unwrap();
+    let done = partitions::keep_up(&pool, crate::clock::assume(now)).await.unwrap();
     assert_eq!((done.dropped, done.left), (2, 0));
     assert_eq!(done.purged_rows, 3, "two of who keeps 2 days, one stranger's: {done:?}");
     for (owner, rows) in [(owners[0], 2), (owners[1], 4)] {
@@ -98,7 +98,7 @@ async fn a_day_goes_when_the_last_who_keeps_it_lets_go_and_its_counts_stay(pool:
         3
     );
     assert_eq!(count(&pool, "select sum(count)::bigint from request_counts").await, 18);
-    let again = partitions::keep_up(&pool, now).await.unwrap();
+    let again = partitions::keep_up(&pool, crate::clock::assume(now)).await.unwrap();
     assert_eq!(again, partitions::Upkeep::default(), "nothing is left to do");
     // A spool comes back after a week: its day is there again, and goes again.
     ship(
@@ -106,10 +106,18 @@ async fn a_day_goes_when_the_last_who_keeps_it_lets_go_and_its_counts_stay(pool:
         [asked(now - TimeDelta::days(40), Some(owners[1]), "contoso.com")],
     )
     .await;
-    assert_eq!(partitions::keep_up(&pool, now).await.unwrap().dropped, 1);
+    assert_eq!(
+        partitions::keep_up(&pool, crate::clock::assume(now))
+            .await
+            .unwrap()
+            .dropped,
+        1
+    );
     assert_eq!(days(&pool).await.len(), 4);
     let in_a_year = now + TimeDelta::days(361);
-    partitions::keep_up(&pool, in_a_year).await.unwrap();
+    partitions::keep_up(&pool, crate::clock::assume(in_a_year))
+        .await
+        .unwrap();
     assert_eq!(
         (
             count(&pool, "select sum(count)::bigint from request_counts").await,
@@ -122,7 +130,7 @@ async fn a_day_goes_when_the_last_who_keeps_it_lets_go_and_its_counts_stay(pool:
 
 #[sqlx::test]
 async fn whoever_reads_is_waited_for_by_nobody_but_a_drop_that_comes_again(pool: PgPool) {
-    let now = signpost::clock::now();
+    let now = crate::clock::now();
     let owner = organisations(&pool, &[30]).await[0];
     let (recent, old) = (now - TimeDelta::days(1), now - TimeDelta::days(50));
     ship(
@@ -140,7 +148,7 @@ async fn whoever_reads_is_waited_for_by_nobody_but_a_drop_that_comes_again(pool:
         .await
         .unwrap();
     let soon = Duration::from_secs(5);
-    let made = partitions::make_ahead(&pool, now);
+    let made = partitions::make_ahead(&pool, crate::clock::assume(now));
     tokio::time::timeout(soon, made).await.expect("days are made").unwrap();
     assert_eq!(days(&pool).await.len(), 6);
     let shipping = async {
@@ -152,30 +160,33 @@ async fn whoever_reads_is_waited_for_by_nobody_but_a_drop_that_comes_again(pool:
                 .expect("shipping goes on");
         }
     };
-    let (done, ()) = tokio::join!(partitions::keep_up(&pool, now), shipping);
+    let (done, ()) = tokio::join!(partitions::keep_up(&pool, crate::clock::assume(now)), shipping);
     let done = done.unwrap();
     assert_eq!((done.dropped, done.left), (0, 1));
     reader.rollback().await.unwrap();
-    let done = partitions::keep_up(&pool, now).await.unwrap();
+    let done = partitions::keep_up(&pool, crate::clock::assume(now)).await.unwrap();
     assert_eq!((done.dropped, done.left), (1, 0));
     assert_eq!(count(&pool, "select count(*) from requests").await, 21);
 }
 
 #[sqlx::test]
 async fn nodes_that_make_and_drop_the_same_days_get_in_nobodys_way(pool: PgPool) {
-    let now = signpost::clock::now();
+    let now = crate::clock::now();
     for round in 0..5 {
         let at = now + TimeDelta::days(round);
-        let made = futures_util::future::join_all((0..4).map(|_| partitions::make_ahead(&pool, at))).await;
+        let made =
+            futures_util::future::join_all((0..4).map(|_| partitions::make_ahead(&pool, crate::clock::assume(at))))
+                .await;
         made.into_iter().for_each(|made| made.unwrap());
     }
     assert_eq!(days(&pool).await.len(), 8);
     let later = now + TimeDelta::days(100);
-    let kept = futures_util::future::join_all((0..4).map(|_| partitions::keep_up(&pool, later))).await;
+    let kept =
+        futures_util::future::join_all((0..4).map(|_| partitions::keep_up(&pool, crate::clock::assume(later)))).await;
     kept.into_iter().for_each(|kept| {
         kept.unwrap();
     });
-    partitions::keep_up(&pool, later).await.unwrap();
+    partitions::keep_up(&pool, crate::clock::assume(later)).await.unwrap();
     assert_eq!(days(&pool).await, Vec::<String>::new());
 }
 

@@ -37,7 +37,7 @@ impl Phone {
 
     /// The code of now, or so many half minutes later.
     pub fn code(&self, later: i64) -> String {
-        let step = signpost::clock::now().timestamp() / 30 + later;
+        let step = crate::clock::now().timestamp() / 30 + later;
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.0);
         let tag = hmac::sign(&key, &step.to_be_bytes());
         let at = usize::from(tag.as_ref()[19] & 15);

@@ -17,7 +17,6 @@ use rustls::{
 };
 use serde_json::{Value, json};
 use signpost::{
-    clock,
     dns::Dns,
     outbound::Outbound,
     probe::{Limits, Ours, Probe, Report, Request, Trust},
@@ -228,7 +227,7 @@ async fn found(pki: &Pki, site: &Site) -> Value {
     let began = Instant::now();
     let mut told = Vec::new();
     let report: Report = probe(&names, pki)
-        .run(&contoso(site.address.port()), clock::now(), &mut |step| {
+        .run(&contoso(site.address.port()), crate::clock::now(), &mut |step| {
             told.push(step.step)
         })
         .await;
@@ -429,7 +428,13 @@ async fn an_address_that_answers_otherwise_than_the_others_is_named() {
         ("manage.microsoft.com", &["203.0.113.1"]),
     ])
     .await;
-    let look = async || json!(probe(&names, &pki).run(&contoso(port), clock::now(), &mut |_| {}).await);
+    let look = async || {
+        json!(
+            probe(&names, &pki)
+                .run(&contoso(port), crate::clock::now(), &mut |_| {})
+                .await
+        )
+    };
     let refused = look().await;
     let others = Pki::new();
     let not_found = || Manner::Says("HTTP/1.1 404 Not Found\r\n\r\n".to_owned());
@@ -467,10 +472,10 @@ async fn the_guard_holds_for_names_and_not_for_an_address_that_a_person_names() 
         ..probe(&names, &pki)
     };
     let mut request = contoso(443);
-    let report = json!(guarded.run(&request, clock::now(), &mut |_| {}).await);
+    let report = json!(guarded.run(&request, crate::clock::now(), &mut |_| {}).await);
     assert_eq!(codes(&report), ["dns forbidden_address"]);
     request.connect = Some(site.address);
-    let report = json!(guarded.run(&request, clock::now(), &mut |_| {}).await);
+    let report = json!(guarded.run(&request, crate::clock::now(), &mut |_| {}).await);
     assert_eq!(
         (&report["ok"], &report["steps"][0]["step"]),
         (&json!(true), &json!("connect")),
@@ -483,7 +488,7 @@ async fn the_guard_holds_for_names_and_not_for_an_address_that_a_person_names() 
     ));
     let redirecting = Site::https(&pki, away).await;
     request.connect = Some(redirecting.address);
-    let report = json!(guarded.run(&request, clock::now(), &mut |_| {}).await);
+    let report = json!(guarded.run(&request, crate::clock::now(), &mut |_| {}).await);
     assert_fault(&report, "http redirect_forbidden");
 }
 
@@ -499,7 +504,7 @@ async fn the_whole_ends_when_its_time_is_up() {
     let began = Instant::now();
     let report = json!(
         probe
-            .run(&contoso(site.address.port()), clock::now(), &mut |_| {})
+            .run(&contoso(site.address.port()), crate::clock::now(), &mut |_| {})
             .await
     );
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -524,7 +529,11 @@ async fn a_domain_of_ours_must_point_at_us_and_is_looked_at_all_the_same() {
             ours: Some(ours(address)),
             ..contoso(site.address.port())
         };
-        let report = json!(probe(&names, &pki).run(&request, clock::now(), &mut |_| {}).await);
+        let report = json!(
+            probe(&names, &pki)
+                .run(&request, crate::clock::now(), &mut |_| {})
+                .await
+        );
         assert_eq!(
             (codes(&report)[0].as_str(), codes(&report).len()),
             (dns, 8),

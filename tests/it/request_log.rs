@@ -368,7 +368,7 @@ async fn what_an_earlier_version_left_is_shipped_once_from_where_it_stopped(pool
     let state_dir = std::env::temp_dir().join(format!("signpost-it-{}", uuid::Uuid::now_v7()));
     let id = Spool::open(&state_dir).unwrap().id();
     let batch = |counts: &[u64]| {
-        let at = signpost::clock::now().timestamp_micros();
+        let at = crate::clock::now().timestamp_micros();
         let record = |count| Record::stranger_count(at, Asked::None, count);
         let mut frame = Vec::new();
         frames::write(&mut frame, &counts.iter().copied().map(record).collect::<Vec<_>>()).unwrap();

@@ -104,7 +104,7 @@ impl Bench {
     }
 
     fn issue(&self, hostname: &str, at: DateTime<Utc>) -> Issued {
-        self.ca.issue(hostname, at).unwrap()
+        self.ca.issue(hostname, crate::clock::assume(at)).unwrap()
     }
 
     fn serve(&self, hostname: &str, issued: &Issued) {
@@ -163,7 +163,7 @@ impl Bench {
 }
 
 fn now() -> DateTime<Utc> {
-    signpost::clock::now()
+    crate::clock::now()
 }
 
 #[sqlx::test]
@@ -309,7 +309,7 @@ async fn a_server_looks_at_itself_and_tells_its_metrics_what_it_saw(pool: PgPool
     sqlx::query(sql).execute(&app.pool).await.unwrap();
     let keyring = app.running.keyring();
     let ca = InternalCa::open(&app.state_dir, &keyring, now()).unwrap();
-    let issued = ca.issue("contoso.com", now()).unwrap();
+    let issued = ca.issue("contoso.com", crate::clock::database_now()).unwrap();
     let sql = "update certificates set certificate_id = $2, chain = $3, key_sealed = $4, created_at = now() - interval '20 seconds'
                 where hostname = $1";
     sqlx::query(sql)

@@ -126,7 +126,7 @@ async fn an_organisation_is_renamed_and_keeps_requests_and_events_as_long_as_it_
         .await
         .unwrap();
         let mut db = pool.begin().await.unwrap();
-        let day = signpost::clock::now().date_naive() - chrono::Days::new(u64::try_from(days).unwrap());
+        let day = crate::clock::now().date_naive() - chrono::Days::new(u64::try_from(days).unwrap());
         signpost::request_log::partitions::store::ensure(&mut db, day)
             .await
             .unwrap();
@@ -144,7 +144,7 @@ async fn an_organisation_is_renamed_and_keeps_requests_and_events_as_long_as_it_
     for days in [6, 8, 29, 31, 366] {
         insert(days).await;
     }
-    let now = signpost::clock::now();
+    let now = crate::clock::database_now();
     let mut db = pool.acquire().await.unwrap();
     let year_ago = now - chrono::TimeDelta::days(365);
     signpost::audit::store::delete_old(&mut db, now, year_ago)

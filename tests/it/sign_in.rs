@@ -138,7 +138,7 @@ async fn who_is_told_to_come_again_is_not_locked_out_for_it(pool: PgPool) {
         network: Some("127.0.0.0/24"),
     };
     for _ in 0..10 {
-        let refused = with_password(&pool, &keyring, &passwords, given(), signpost::clock::now()).await;
+        let refused = with_password(&pool, &keyring, &passwords, given()).await;
         assert!(matches!(refused, Err(SignInError::Busy(_))));
     }
     let signed_in = app.person().sign_in(EMAIL, PASSWORD).await;

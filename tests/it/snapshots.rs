@@ -155,7 +155,7 @@ async fn a_node_whose_database_is_down_serves_its_snapshot_at_once_says_so_and_c
         .strip_prefix("ready\ndatabase: unreachable, serving the snapshot of ")
         .unwrap();
     let at: chrono::DateTime<chrono::Utc> = at.trim_end().parse().unwrap();
-    let age = (signpost::clock::now() - at).num_seconds();
+    let age = (crate::clock::now() - at).num_seconds();
     assert!((0..60).contains(&age), "{age}");
     assert_eq!(metric(&serving, "signpost_database_reachable").await, 0);
     assert!(metric(&serving, "signpost_directory_age_seconds").await - age <= 2);

@@ -1,7 +1,7 @@
 //! Another address to sign in with: it counts once the mail that is sent there is opened by the person who wants it.
 pub mod store;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     audit,
+    clock::DatabaseTime,
     sealed::{Keyring, SealError},
 };
 
@@ -60,7 +61,7 @@ pub async fn begin(
     keyring: &Keyring,
     member: &Member,
     email: &Email,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Answer, EmailChangeError> {
     let digest = email.digest(db, keyring).await?;
     let known = people::store::find_credentials(db, Operator::signing_in(), &digest).await?;
@@ -76,8 +77,8 @@ pub async fn begin(
         email_change_id,
         token_digest: secret.digest(),
         email_sealed: keyring.seal(&context(email_change_id), email.expose().as_bytes()),
-        created_at: now,
-        expires_at: now + LIFETIME,
+        created_at: now.get(),
+        expires_at: now.get() + LIFETIME,
     };
     // Of a known address as well: it is counted like the others, and its secret is told to nobody.
     store::insert(db, member, &new).await?;
@@ -100,7 +101,7 @@ pub async fn find(
     keyring: &Keyring,
     member: &Member,
     secret: &SecretText,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Email, EmailChangeError> {
     let found = store::find(db, member, &secret.digest(), now).await?;
     let found = found.ok_or(EmailChangeError::NotFound)?;
@@ -114,7 +115,7 @@ pub async fn confirm(
     keyring: &Keyring,
     member: &Member,
     secret: &SecretText,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(Person, Email), EmailChangeError> {
     let email = find(db, keyring, member, secret, now).await?;
     let digest = email.digest(db, keyring).await?;

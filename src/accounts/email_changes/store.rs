@@ -3,7 +3,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::{Member, Operator};
+use crate::{
+    accounts::{Member, Operator},
+    clock::DatabaseTime,
+};
 
 pub struct NewEmailChange {
     pub email_change_id: Uuid,
@@ -34,11 +37,11 @@ pub async fn insert(db: &mut PgConnection, member: &Member, new: &NewEmailChange
     Ok(())
 }
 
-pub async fn count(db: &mut PgConnection, member: &Member, since: DateTime<Utc>) -> Result<i64, sqlx::Error> {
+pub async fn count(db: &mut PgConnection, member: &Member, since: DatabaseTime) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from email_changes where user_id = $1 and created_at > $2"#,
         member.user_id,
-        since
+        since.get()
     )
     .fetch_one(db)
     .await
@@ -48,7 +51,7 @@ pub async fn find(
     db: &mut PgConnection,
     member: &Member,
     token_digest: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Found>, sqlx::Error> {
     sqlx::query_as!(
         Found,
@@ -56,7 +59,7 @@ pub async fn find(
           where user_id = $1 and token_digest = $2 and expires_at > $3",
         member.user_id,
         token_digest,
-        now
+        now.get()
     )
     .fetch_optional(db)
     .await
@@ -77,7 +80,7 @@ pub async fn delete_all_of_person(db: &mut PgConnection, _: Operator, user_id: U
     Ok(())
 }
 
-pub async fn delete_expired(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!("delete from email_changes where expires_at <= $1", now);
+pub async fn delete_expired(db: &mut PgConnection, now: DatabaseTime) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!("delete from email_changes where expires_at <= $1", now.get());
     Ok(deleted.execute(db).await?.rows_affected())
 }

@@ -7,11 +7,12 @@
 pub mod store;
 
 use aws_lc_rs::digest;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Member;
+use crate::clock::DatabaseTime;
 
 /// Failures of one source that are followed by no wait: people mistype.
 const FREE_FAILURES: i32 = 5;
@@ -156,7 +157,7 @@ impl Counter {
         &self,
         db: &mut PgConnection,
         subject: &Subject,
-        now: DateTime<Utc>,
+        now: DatabaseTime,
     ) -> Result<Option<store::Failures>, AttemptError> {
         let found = store::find(db, &subject.digest, &self.source).await?;
         if let Some(found) = found.as_ref().filter(|found| now - found.last_at < RETENTION) {
@@ -170,13 +171,13 @@ impl Counter {
     }
 
     /// Counts one attempt, or refuses it.
-    async fn count(&self, db: &mut PgConnection, subject: &Subject, now: DateTime<Utc>) -> Result<(), AttemptError> {
+    async fn count(&self, db: &mut PgConnection, subject: &Subject, now: DatabaseTime) -> Result<(), AttemptError> {
         loop {
             let found = self.check(db, subject, now).await?;
             let current = found.as_ref().filter(|found| now - found.last_at < RETENTION);
             let next = store::Failures {
                 failures: current.map_or(0, |current| current.failures).min(MAX_FAILURES) + 1,
-                last_at: now,
+                last_at: now.get(),
             };
             if store::count(db, (&subject.digest, &self.source), found.as_ref(), &next).await? {
                 return Ok(());
@@ -199,7 +200,7 @@ pub async fn take(
     db: &mut PgConnection,
     subject: &Subject,
     source: &Source,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), AttemptError> {
     let counters = Counter::of(subject, source);
     // One that refuses must do so before another one has counted.

@@ -2,6 +2,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use crate::clock::DatabaseTime;
+
 pub struct Failures {
     pub failures: i32,
     pub last_at: DateTime<Utc>,
@@ -63,11 +65,11 @@ pub async fn delete(db: &mut PgConnection, subject: &[u8], source: Option<&str>)
     Ok(())
 }
 
-pub async fn delete_before(db: &mut PgConnection, before: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from failed_attempts where last_at < $1", before)
+pub async fn delete_before(db: &mut PgConnection, before: DatabaseTime) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from failed_attempts where last_at < $1", before.get())
         .execute(&mut *db)
         .await?;
-    sqlx::query!("delete from sign_in_failures where last_at < $1", before)
+    sqlx::query!("delete from sign_in_failures where last_at < $1", before.get())
         .execute(db)
         .await?;
     Ok(())

@@ -1,5 +1,4 @@
 //! The other end of an invitation: whoever has opened its link, and comes in.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -13,6 +12,7 @@ use crate::{
         secret_text::SecretText,
         unproved_accounts,
     },
+    clock::DatabaseTime,
     sealed::Keyring,
 };
 
@@ -38,7 +38,7 @@ pub async fn open(
     db: &mut PgConnection,
     keyring: &Keyring,
     secret: &SecretText,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Opened, InvitationError> {
     let operator = Operator::signing_in();
     let found = store::find_by_token(db, operator, &secret.digest(), now).await?;
@@ -58,7 +58,7 @@ pub async fn accept(
     db: &mut PgConnection,
     secret: &SecretText,
     user_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Accepted, InvitationError> {
     let operator = Operator::signing_in();
     let taken = store::take(db, operator, &secret.digest(), now).await?;
@@ -76,7 +76,7 @@ pub async fn accept_as_new(
     keyring: &Keyring,
     secret: &SecretText,
     (name, password_hash): (&str, &str),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Accepted, InvitationError> {
     let taken = store::take(db, Operator::signing_in(), &secret.digest(), now).await?;
     let taken = taken.ok_or(InvitationError::NotFound)?;
@@ -99,7 +99,7 @@ pub async fn accept_by_address(
     db: &mut PgConnection,
     scope: &Scope,
     (email_digest, user_id): (&[u8], Uuid),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Accepted, InvitationError> {
     let taken = store::take_by_address(db, scope, email_digest, now).await?;
     join(db, &taken.ok_or(InvitationError::NotFound)?, user_id).await

@@ -17,7 +17,7 @@ use super::{
     organisations::OrganisationError,
     secret_text::SecretText,
 };
-use crate::{audit, outbox, sealed::Keyring};
+use crate::{audit, clock::DatabaseTime, outbox, sealed::Keyring};
 pub use acceptance::{Accepted, Opened, accept, accept_as_new, accept_by_address, open};
 
 const LIFETIME: TimeDelta = TimeDelta::days(7);
@@ -102,7 +102,7 @@ pub async fn invite(
     sender: Sender<'_>,
     scope: &Scope,
     new: &NewInvitation,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Invitation, InvitationError> {
     members::store::lock(db, scope).await?;
     may_give(authority(db, scope).await?, new.standing.role())?;
@@ -138,13 +138,13 @@ pub async fn resend(
     sender: Sender<'_>,
     scope: &Scope,
     id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Invitation, InvitationError> {
     members::store::lock(db, scope).await?;
     let invitation = find(db, sender.keyring, scope, id, now).await?;
     may_give(authority(db, scope).await?, invitation.standing.role())?;
     let secret = SecretText::random();
-    store::renew(db, scope, id, (&secret.digest(), now + LIFETIME)).await?;
+    store::renew(db, scope, id, (&secret.digest(), now.get() + LIFETIME)).await?;
     send(
         db,
         sender,
@@ -154,7 +154,7 @@ pub async fn resend(
     )
     .await?;
     Ok(Invitation {
-        expires_at: now + LIFETIME,
+        expires_at: now.get() + LIFETIME,
         ..invitation
     })
 }
@@ -164,7 +164,7 @@ async fn send(
     sender: Sender<'_>,
     scope: &Scope,
     (invitation, secret): (&Invitation, &SecretText),
-    (action, now): (&'static str, DateTime<Utc>),
+    (action, now): (&'static str, DatabaseTime),
 ) -> Result<(), InvitationError> {
     let sent = audit::store::count(
         db,
@@ -182,7 +182,7 @@ async fn send(
 }
 
 /// Takes an invitation back: its link shows nothing any more.
-pub async fn revoke(db: &mut PgConnection, scope: &Scope, id: Uuid, now: DateTime<Utc>) -> Result<(), InvitationError> {
+pub async fn revoke(db: &mut PgConnection, scope: &Scope, id: Uuid, now: DatabaseTime) -> Result<(), InvitationError> {
     members::store::lock(db, scope).await?;
     let standing = store::delete(db, scope, id, now).await?;
     let standing = standing.ok_or(InvitationError::NotFound)?;
@@ -196,7 +196,7 @@ pub async fn list(
     keyring: &Keyring,
     scope: &Scope,
     (after, limit): (Option<Uuid>, i64),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Vec<Invitation>, InvitationError> {
     let rows = store::list(db, scope, None, (after, limit), now).await?;
     rows.into_iter().map(|row| open_row(keyring, row)).collect()
@@ -207,7 +207,7 @@ pub async fn find(
     keyring: &Keyring,
     scope: &Scope,
     id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Invitation, InvitationError> {
     let row = store::list(db, scope, Some(id), (None, 1), now).await?.pop();
     open_row(keyring, row.ok_or(InvitationError::NotFound)?)

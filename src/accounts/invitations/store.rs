@@ -3,7 +3,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::{Operator, Scope, members::Standing};
+use crate::{
+    accounts::{Operator, Scope, members::Standing},
+    clock::DatabaseTime,
+};
 
 pub struct NewRow<'a> {
     pub invitation_id: Uuid,
@@ -46,7 +49,7 @@ pub async fn insert(
     db: &mut PgConnection,
     scope: &Scope,
     new: &NewRow<'_>,
-    (created_at, expires_at): (DateTime<Utc>, DateTime<Utc>),
+    (created_at, expires_at): (DatabaseTime, DatabaseTime),
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into invitations (invitation_id, organisation_id, client_id, role, email_sealed, email_digest,
@@ -59,8 +62,8 @@ pub async fn insert(
         new.email_sealed,
         new.email_digest,
         new.token_digest,
-        created_at,
-        expires_at,
+        created_at.get(),
+        expires_at.get(),
         scope.by().kind(),
         scope.by().id(),
         scope.by().responsible_user_id(),
@@ -76,7 +79,7 @@ pub async fn list(
     scope: &Scope,
     invitation_id: Option<Uuid>,
     (after, limit): (Option<Uuid>, i64),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
@@ -93,7 +96,7 @@ pub async fn list(
         invitation_id,
         after,
         limit,
-        now,
+        now.get(),
     )
     .fetch_all(db)
     .await
@@ -132,7 +135,7 @@ pub async fn delete(
     db: &mut PgConnection,
     scope: &Scope,
     invitation_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Standing>, sqlx::Error> {
     let row = sqlx::query!(
         "delete from invitations
@@ -141,26 +144,26 @@ pub async fn delete(
         scope.organisation_id(),
         scope.client_id(),
         invitation_id,
-        now,
+        now.get(),
     )
     .fetch_optional(db)
     .await?;
     Ok(row.map(|row| Standing::stored(&row.role, row.client_id)))
 }
 
-pub async fn delete_expired_of(db: &mut PgConnection, scope: &Scope, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn delete_expired_of(db: &mut PgConnection, scope: &Scope, now: DatabaseTime) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from invitations where organisation_id = $1 and expires_at <= $2",
         scope.organisation_id(),
-        now
+        now.get()
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-pub async fn delete_expired(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!("delete from invitations where expires_at <= $1", now);
+pub async fn delete_expired(db: &mut PgConnection, now: DatabaseTime) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!("delete from invitations where expires_at <= $1", now.get());
     Ok(deleted.execute(db).await?.rows_affected())
 }
 
@@ -168,14 +171,14 @@ pub async fn find_by_token(
     db: &mut PgConnection,
     _: Operator,
     token_digest: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Found>, sqlx::Error> {
     sqlx::query_as!(
         Found,
         "select invitation_id, organisation_id, email_digest from invitations
           where token_digest = $1 and expires_at > $2",
         token_digest,
-        now
+        now.get()
     )
     .fetch_optional(db)
     .await
@@ -186,14 +189,14 @@ pub async fn take(
     db: &mut PgConnection,
     _: Operator,
     token_digest: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Taken>, sqlx::Error> {
     sqlx::query_as!(
         Taken,
         "delete from invitations where token_digest = $1 and expires_at > $2
          returning invitation_id, organisation_id, client_id, role, email_sealed, email_digest",
         token_digest,
-        now
+        now.get()
     )
     .fetch_optional(db)
     .await
@@ -204,7 +207,7 @@ pub async fn take_by_address(
     db: &mut PgConnection,
     scope: &Scope,
     email_digest: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Taken>, sqlx::Error> {
     sqlx::query_as!(
         Taken,
@@ -212,7 +215,7 @@ pub async fn take_by_address(
          returning invitation_id, organisation_id, client_id, role, email_sealed, email_digest",
         scope.organisation_id(),
         email_digest,
-        now
+        now.get()
     )
     .fetch_optional(db)
     .await
@@ -223,7 +226,7 @@ pub async fn has_address(
     db: &mut PgConnection,
     scope: &Scope,
     email_digest: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists(
@@ -231,7 +234,7 @@ pub async fn has_address(
            ) as "exists!""#,
         scope.organisation_id(),
         email_digest,
-        now,
+        now.get(),
     )
     .fetch_one(db)
     .await

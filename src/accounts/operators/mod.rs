@@ -11,7 +11,7 @@ use super::{
     organisations::OrganisationError,
     people::{self, Person},
 };
-use crate::{audit, sealed::Keyring};
+use crate::{audit, clock::DatabaseTime, sealed::Keyring};
 
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
@@ -45,7 +45,7 @@ pub async fn set(
     operator: Operator,
     keyring: &Keyring,
     email: &Email,
-    since: Option<DateTime<Utc>>,
+    since: Option<DatabaseTime>,
 ) -> Result<Change, OperatorError> {
     let digest = email.digest(db, keyring).await?;
     let known = people::store::find_credentials(db, operator, &digest).await?;

@@ -3,20 +3,20 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::Operator;
+use crate::{accounts::Operator, clock::DatabaseTime};
 
 /// False: they were, or were not, one already.
 pub async fn update(
     db: &mut PgConnection,
     _: Operator,
     user_id: Uuid,
-    since: Option<DateTime<Utc>>,
+    since: Option<DatabaseTime>,
 ) -> Result<bool, sqlx::Error> {
     let updated = sqlx::query!(
         "update users set operator_since = $2
           where user_id = $1 and (operator_since is null) <> ($2::timestamptz is null)",
         user_id,
-        since,
+        since.map(DatabaseTime::get),
     )
     .execute(db)
     .await?;

@@ -15,7 +15,7 @@ use super::{
     role::Role,
     token::{self, NewToken, TokenText},
 };
-use crate::{audit, input::Name, sealed::Keyring};
+use crate::{audit, clock::DatabaseTime, input::Name, sealed::Keyring};
 
 #[derive(Debug)]
 pub struct Organisation {
@@ -164,7 +164,7 @@ pub async fn set_suspended(
     db: &mut PgConnection,
     operator: Operator,
     organisation_id: Uuid,
-    at: Option<DateTime<Utc>>,
+    at: Option<DatabaseTime>,
 ) -> Result<Organisation, OrganisationError> {
     set_suspended_for(db, operator, organisation_id, at, None).await
 }
@@ -174,7 +174,7 @@ pub async fn set_suspended_for(
     db: &mut PgConnection,
     operator: Operator,
     organisation_id: Uuid,
-    at: Option<DateTime<Utc>>,
+    at: Option<DatabaseTime>,
     reason: Option<&str>,
 ) -> Result<Organisation, OrganisationError> {
     let organisation = store::suspend(db, operator, organisation_id, at)

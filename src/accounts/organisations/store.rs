@@ -1,11 +1,11 @@
 //! Every statement on organisations and users.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Organisation, OrganisationError, secret_context, settings::OrganisationSettings};
 use crate::{
     accounts::{Operator, Scope},
+    clock::DatabaseTime,
     sealed::{Keyring, SealError},
 };
 
@@ -50,14 +50,14 @@ pub async fn suspend(
     db: &mut PgConnection,
     _: Operator,
     id: Uuid,
-    at: Option<DateTime<Utc>>,
+    at: Option<DatabaseTime>,
 ) -> Result<Option<Organisation>, sqlx::Error> {
     sqlx::query_as!(
         Organisation,
         "update organisations set suspended_at = $2 where organisation_id = $1
          returning organisation_id as id, name, created_at, suspended_at",
         id,
-        at,
+        at.map(DatabaseTime::get),
     )
     .fetch_optional(db)
     .await

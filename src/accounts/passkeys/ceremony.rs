@@ -1,6 +1,5 @@
 //! The two exchanges with a browser: one makes a passkey, one signs in with it. Each is a challenge that we keep and
 //! an answer that uses it up, right or wrong.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 use webauthn_rp::{
@@ -22,7 +21,10 @@ use webauthn_rp::{
 };
 
 use super::{LIFETIME, PasskeyError, Site, store};
-use crate::accounts::{Member, Operator, people::Person, secret_text::SecretText};
+use crate::{
+    accounts::{Member, Operator, people::Person, secret_text::SecretText},
+    clock::DatabaseTime,
+};
 
 type PublicKey = CompressedPubKey<[u8; 32], [u8; 32], [u8; 48], Vec<u8>>;
 
@@ -53,7 +55,7 @@ pub async fn ask_to_make(
     (site, browser): (&Site, &SecretText),
     member: &Member,
     person: &Person,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<String, PasskeyError> {
     let handle = handle(member.user_id);
     // One on the same device again would only replace the other.
@@ -92,7 +94,7 @@ pub async fn ask_to_make(
 pub async fn ask_to_sign_in(
     db: &mut PgConnection,
     (site, browser): (&Site, &SecretText),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<String, PasskeyError> {
     let options = DiscoverableCredentialRequestOptions::passkey(&site.rp_id);
     let (state, options) = options.start_ceremony().map_err(refused)?;
@@ -112,7 +114,7 @@ pub async fn answer_to_make(
     (site, browser): (&Site, &SecretText),
     member: &Member,
     answer: &str,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Made, PasskeyError> {
     let answer = Registration::from_json_relaxed(answer.as_bytes()).map_err(refused)?;
     let challenge = bytes(&answer.challenge_relaxed().map_err(refused)?);
@@ -138,7 +140,7 @@ pub async fn answer_to_sign_in(
     db: &mut PgConnection,
     browser: &SecretText,
     answer: &str,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Shown, PasskeyError> {
     let answer = DiscoverableAuthentication16::from_json_relaxed(answer.as_bytes()).map_err(refused)?;
     let challenge = bytes(&answer.challenge_relaxed().map_err(refused)?);
@@ -154,7 +156,7 @@ pub async fn accept(
     db: &mut PgConnection,
     site: &Site,
     shown: &Shown,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Accepted, PasskeyError> {
     let (operator, id) = (Operator::signing_in(), shown.answer.raw_id());
     let handle = shown.answer.response().user_handle();

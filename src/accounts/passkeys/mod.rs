@@ -13,7 +13,7 @@ pub use ceremony::{Accepted, Made, Shown, accept, answer_to_make, answer_to_sign
 pub use site::Site;
 
 use super::Member;
-use crate::{audit, sealed::SealError};
+use crate::{audit, clock::DatabaseTime, sealed::SealError};
 
 /// As the library says to browsers, and more than enough to find the finger.
 const LIFETIME: TimeDelta = TimeDelta::minutes(5);
@@ -59,7 +59,7 @@ pub async fn keep(
     member: &Member,
     name: &str,
     made: &Made,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), PasskeyError> {
     if store::list(db, member).await?.len() >= MAX {
         return Err(PasskeyError::TooMany);

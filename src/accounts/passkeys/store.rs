@@ -1,10 +1,12 @@
 //! Every statement on `passkeys` and `passkey_challenges`.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Made, Passkey};
-use crate::accounts::{Member, Operator};
+use crate::{
+    accounts::{Member, Operator},
+    clock::DatabaseTime,
+};
 
 pub struct Challenge<'a> {
     pub challenge: &'a [u8],
@@ -24,7 +26,7 @@ pub async fn insert(
     member: &Member,
     name: &str,
     made: &Made,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into passkeys (passkey_id, user_id, name, credential_id, transports, static_state, dynamic_state, created_at)
@@ -36,7 +38,7 @@ pub async fn insert(
         made.transports,
         made.static_state,
         made.dynamic_state,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -125,13 +127,13 @@ pub async fn update_used(
     _: Operator,
     passkey_id: Uuid,
     dynamic_state: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update passkeys set dynamic_state = $2, used_at = $3 where passkey_id = $1",
         passkey_id,
         dynamic_state,
-        now
+        now.get()
     )
     .execute(db)
     .await?;
@@ -151,7 +153,7 @@ pub async fn insert_challenge(
     db: &mut PgConnection,
     _: Operator,
     new: &Challenge<'_>,
-    (created_at, expires_at): (DateTime<Utc>, DateTime<Utc>),
+    (created_at, expires_at): (DatabaseTime, DatabaseTime),
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into passkey_challenges (challenge, browser_digest, user_id, state, created_at, expires_at)
@@ -160,8 +162,8 @@ pub async fn insert_challenge(
         new.browser_digest,
         new.user_id,
         new.state,
-        created_at,
-        expires_at,
+        created_at.get(),
+        expires_at.get(),
     )
     .execute(db)
     .await?;
@@ -174,7 +176,7 @@ pub async fn take_challenge(
     _: Operator,
     challenge: &[u8],
     (browser_digest, user_id): (&[u8], Option<Uuid>),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Vec<u8>>, sqlx::Error> {
     sqlx::query_scalar!(
         "delete from passkey_challenges
@@ -183,13 +185,13 @@ pub async fn take_challenge(
         challenge,
         browser_digest,
         user_id,
-        now
+        now.get()
     )
     .fetch_optional(db)
     .await
 }
 
-pub async fn delete_expired_challenges(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!("delete from passkey_challenges where expires_at <= $1", now);
+pub async fn delete_expired_challenges(db: &mut PgConnection, now: DatabaseTime) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!("delete from passkey_challenges where expires_at <= $1", now.get());
     Ok(deleted.execute(db).await?.rows_affected())
 }

@@ -24,7 +24,7 @@ use super::{
     sessions::{self, Session},
     unproved_accounts,
 };
-use crate::{audit, sealed::Keyring};
+use crate::{audit, clock::DatabaseTime, sealed::Keyring};
 
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// For one person, in an hour. As a link works for that long, a mailbox that gets no more mails holds so many links that
@@ -71,7 +71,7 @@ pub async fn make(
     db: &mut PgConnection,
     keyring: &Keyring,
     email: &Email,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<SecretText>, PasswordLinkError> {
     let digest = email.digest(db, keyring).await?;
     let Some(known) = people::store::find_credentials(db, Operator::signing_in(), &digest).await? else {
@@ -92,7 +92,7 @@ pub async fn find(
     db: &mut PgConnection,
     keyring: &Keyring,
     secret: &SecretText,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<people::Person, PasswordLinkError> {
     let user_id = store::find(db, &secret.digest(), now).await?;
     let user_id = user_id.ok_or(PasswordLinkError::NotFound)?;
@@ -104,7 +104,7 @@ pub async fn find(
 pub async fn other_factors(
     db: &mut PgConnection,
     user_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<OtherFactors, PasswordLinkError> {
     let operator = Operator::signing_in();
     Ok(OtherFactors {
@@ -119,7 +119,7 @@ pub async fn redeem(
     db: &mut PgConnection,
     secret: &SecretText,
     reset: &Reset<'_>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Redeemed, PasswordLinkError> {
     let (operator, digest) = (Operator::signing_in(), secret.digest());
     let user_id = store::find(db, &digest, now).await?;

@@ -1,13 +1,14 @@
 //! Every statement on `mail_links`.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+use crate::clock::DatabaseTime;
 
 pub async fn insert(
     db: &mut PgConnection,
     user_id: Uuid,
     token_digest: &[u8],
-    (created_at, expires_at): (DateTime<Utc>, DateTime<Utc>),
+    (created_at, expires_at): (DatabaseTime, DatabaseTime),
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into mail_links (mail_link_id, user_id, token_digest, purpose, created_at, expires_at)
@@ -15,8 +16,8 @@ pub async fn insert(
         Uuid::now_v7(),
         user_id,
         token_digest,
-        created_at,
-        expires_at,
+        created_at.get(),
+        expires_at.get(),
     )
     .execute(db)
     .await?;
@@ -24,32 +25,32 @@ pub async fn insert(
 }
 
 /// Of one person since then.
-pub async fn count(db: &mut PgConnection, user_id: Uuid, since: DateTime<Utc>) -> Result<i64, sqlx::Error> {
+pub async fn count(db: &mut PgConnection, user_id: Uuid, since: DatabaseTime) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from mail_links where user_id = $1 and created_at > $2"#,
         user_id,
-        since
+        since.get()
     )
     .fetch_one(db)
     .await
 }
 
-pub async fn find(db: &mut PgConnection, token_digest: &[u8], now: DateTime<Utc>) -> Result<Option<Uuid>, sqlx::Error> {
+pub async fn find(db: &mut PgConnection, token_digest: &[u8], now: DatabaseTime) -> Result<Option<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "select user_id from mail_links where token_digest = $1 and expires_at > $2",
         token_digest,
-        now
+        now.get()
     )
     .fetch_optional(db)
     .await
 }
 
 /// Returns whose it was, this once.
-pub async fn take(db: &mut PgConnection, token_digest: &[u8], now: DateTime<Utc>) -> Result<Option<Uuid>, sqlx::Error> {
+pub async fn take(db: &mut PgConnection, token_digest: &[u8], now: DatabaseTime) -> Result<Option<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "delete from mail_links where token_digest = $1 and expires_at > $2 returning user_id",
         token_digest,
-        now
+        now.get()
     )
     .fetch_optional(db)
     .await
@@ -62,7 +63,7 @@ pub async fn delete_all(db: &mut PgConnection, user_id: Uuid) -> Result<(), sqlx
     Ok(())
 }
 
-pub async fn delete_expired(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!("delete from mail_links where expires_at <= $1", now);
+pub async fn delete_expired(db: &mut PgConnection, now: DatabaseTime) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!("delete from mail_links where expires_at <= $1", now.get());
     Ok(deleted.execute(db).await?.rows_affected())
 }

@@ -6,7 +6,7 @@
 //! one network are bounded; the page says the same whether a mail was sent or not.
 pub mod store;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use super::{
     secret_text::SecretText,
     unproved_accounts,
 };
-use crate::sealed::Keyring;
+use crate::{clock::DatabaseTime, sealed::Keyring};
 
 /// To find the mail and open it.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
@@ -93,7 +93,7 @@ pub async fn begin(
     keyring: &Keyring,
     new: &NewRegistration,
     browser: SignUpBrowser<'_>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Answer, RegistrationError> {
     let digests = new.email.digests(db, keyring).await?;
     let is_known = people::store::find_credentials(db, Operator::signing_in(), &digests.address).await?;
@@ -101,8 +101,8 @@ pub async fn begin(
     // Concurrent sign-ups are counted one after the other.
     store::lock(db, &digests.domain, browser.network).await?;
     let since = store::Since {
-        domain: now - DOMAIN_PERIOD,
-        others: now - LIFETIME,
+        domain: now.get() - DOMAIN_PERIOD,
+        others: now.get() - LIFETIME,
     };
     if is_over_quota(&store::count(db, &digests, browser.network, &since).await?) {
         return Ok(Answer::Silent);
@@ -122,8 +122,8 @@ pub async fn begin(
         browser_digest: browser.secret.digest(),
         email_digest: digests.address,
         sealed: keyring.seal(&context(registration_id), &sealed),
-        created_at: now,
-        expires_at: now + LIFETIME,
+        created_at: now.get(),
+        expires_at: now.get() + LIFETIME,
     };
     // Of a known address as well: it is counted like the others, and its secret is told to nobody.
     let counted_by = store::CountedBy {
@@ -159,7 +159,7 @@ pub async fn open(
     db: &mut PgConnection,
     keyring: &Keyring,
     (secret, browser): (&SecretText, &SecretText),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Opened, RegistrationError> {
     let found = store::find(db, &secret.digest(), now).await?;
     let found = found.ok_or(RegistrationError::NotFound)?;
@@ -190,7 +190,7 @@ pub async fn confirm(
     keyring: &Keyring,
     secret: &SecretText,
     confirmation: Confirmation<'_>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Confirmed, RegistrationError> {
     let taken = store::take(db, &secret.digest(), now).await?;
     let registration = taken.ok_or(RegistrationError::NotFound)?;

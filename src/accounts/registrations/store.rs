@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::email::EmailDigests;
+use crate::{accounts::email::EmailDigests, clock::DatabaseTime};
 
 pub struct Registration {
     pub registration_id: Uuid,
@@ -103,14 +103,14 @@ pub async fn count(
 pub async fn find(
     db: &mut PgConnection,
     token_digest: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Registration>, sqlx::Error> {
     sqlx::query_as!(
         Registration,
         "select registration_id, token_digest, browser_digest, email_digest, sealed, created_at, expires_at
            from registrations where token_digest = $1 and expires_at > $2",
         token_digest,
-        now
+        now.get()
     )
     .fetch_optional(db)
     .await
@@ -120,20 +120,20 @@ pub async fn find(
 pub async fn take(
     db: &mut PgConnection,
     token_digest: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Registration>, sqlx::Error> {
     sqlx::query_as!(
         Registration,
         "delete from registrations where token_digest = $1 and expires_at > $2
          returning registration_id, token_digest, browser_digest, email_digest, sealed, created_at, expires_at",
         token_digest,
-        now
+        now.get()
     )
     .fetch_optional(db)
     .await
 }
 
-pub async fn delete_expired(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!("delete from registrations where expires_at <= $1", now);
+pub async fn delete_expired(db: &mut PgConnection, now: DatabaseTime) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!("delete from registrations where expires_at <= $1", now.get());
     Ok(deleted.execute(db).await?.rows_affected())
 }

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     audit,
+    clock::DatabaseTime,
     sealed::{Keyring, SealError},
 };
 
@@ -98,7 +99,7 @@ pub async fn begin(
     db: &mut PgConnection,
     keyring: &Keyring,
     member: &Member,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), SecondFactorError> {
     let secret = TotpSecret::random();
     let sealed = keyring.seal(&context(member.user_id), secret.as_bytes());
@@ -130,7 +131,7 @@ pub async fn take_attempt(
     db: &mut PgConnection,
     member: &Member,
     source: &Source,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), SignInError> {
     let subject = Subject::second_factor(member.user_id);
     Ok(failed_attempts::take(db, &subject, source, now).await?)
@@ -142,7 +143,7 @@ pub async fn confirm(
     keyring: &Keyring,
     member: &Member,
     code: &Code,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Vec<RecoveryCode>, SecondFactorError> {
     // Whoever signs in at this moment is asked for it as well, or is seen when the others are signed out.
     people::store::lock(db, Operator::signing_in(), &[member.user_id]).await?;
@@ -153,7 +154,7 @@ pub async fn confirm(
     let Code::Shown(code) = code else {
         return Err(SecondFactorError::Wrong);
     };
-    let step = open(keyring, member, &found)?.step_of(*code, found.last_step, now);
+    let step = open(keyring, member, &found)?.step_of(*code, found.last_step, now.get());
     let step = step.ok_or(SecondFactorError::Wrong)?;
     if !store::confirm(db, member, step, now).await? {
         return Err(SecondFactorError::IsOn);
@@ -169,7 +170,7 @@ pub async fn take(
     keyring: &Keyring,
     member: &Member,
     code: &Code,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Taken, SecondFactorError> {
     // Before the codes, as whoever turns it off: of two with a recovery code each, both would else wait for the other's.
     let found = store::lock(db, member).await?;
@@ -177,7 +178,7 @@ pub async fn take(
     let found = found.ok_or(SecondFactorError::IsOff)?;
     let taken = match code {
         Code::Shown(code) => {
-            let step = open(keyring, member, &found)?.step_of(*code, found.last_step, now);
+            let step = open(keyring, member, &found)?.step_of(*code, found.last_step, now.get());
             let step = step.ok_or(SecondFactorError::Wrong)?;
             // Of two that arrive together one is first.
             store::take_step(db, member, step).await?.then_some(Taken::Shown)

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::{Member, Operator};
+use crate::{
+    accounts::{Member, Operator},
+    clock::DatabaseTime,
+};
 
 pub(super) struct Found {
     pub secret_sealed: Vec<u8>,
@@ -53,7 +56,7 @@ pub async fn insert(
     db: &mut PgConnection,
     member: &Member,
     secret_sealed: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<bool, sqlx::Error> {
     let begun = sqlx::query!(
         "insert into second_factors as f (user_id, secret_sealed, created_at) values ($1, $2, $3)
@@ -62,7 +65,7 @@ pub async fn insert(
           where f.confirmed_at is null or f.removal_at <= now()",
         member.user_id,
         secret_sealed,
-        now
+        now.get()
     );
     Ok(begun.execute(db).await?.rows_affected() == 1)
 }
@@ -72,12 +75,12 @@ pub async fn confirm(
     db: &mut PgConnection,
     member: &Member,
     step: i64,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<bool, sqlx::Error> {
     let confirmed = sqlx::query!(
         "update second_factors set confirmed_at = $2, last_step = $3 where user_id = $1 and confirmed_at is null",
         member.user_id,
-        now,
+        now.get(),
         step
     );
     Ok(confirmed.execute(db).await?.rows_affected() == 1)

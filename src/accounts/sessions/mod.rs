@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Member, Operator, people, secret_text::SecretText};
-use crate::audit;
+use crate::{audit, clock::DatabaseTime};
 
 /// Without use.
 pub const IDLE: TimeDelta = TimeDelta::hours(12);
@@ -81,7 +81,7 @@ pub async fn begin(
     whose: impl Into<Whose>,
     origin: &Origin,
     stage: Stage,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<SecretText, sqlx::Error> {
     let secret = SecretText::random();
     let lifetime = match stage {
@@ -113,7 +113,7 @@ pub async fn switch(
 }
 
 /// Gives a session another secret: whoever has learned the one before has nothing.
-pub async fn renew(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<SecretText, sqlx::Error> {
+pub async fn renew(db: &mut PgConnection, member: &Member, now: DatabaseTime) -> Result<SecretText, sqlx::Error> {
     let secret = SecretText::random();
     store::set_secret(db, member, &secret.digest(), now).await?;
     Ok(secret)

@@ -4,14 +4,17 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{IDLE, Origin, Session, Whose};
-use crate::accounts::{Member, Operator, role::Role, secret_text::SecretText};
+use crate::{
+    accounts::{Member, Operator, role::Role, secret_text::SecretText},
+    clock::DatabaseTime,
+};
 
 pub struct NewSession<'a> {
     pub session_id: Uuid,
     pub whose: Whose,
     pub token_digest: Vec<u8>,
-    pub expires_at: DateTime<Utc>,
-    pub authenticated_at: Option<DateTime<Utc>>,
+    pub expires_at: DatabaseTime,
+    pub authenticated_at: Option<DatabaseTime>,
     pub origin: &'a Origin,
 }
 
@@ -26,7 +29,7 @@ pub async fn insert(
     db: &mut PgConnection,
     _: Operator,
     new: &NewSession<'_>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with seen as (update memberships set seen_at = $5 where organisation_id = $3 and user_id = $2)
@@ -37,9 +40,9 @@ pub async fn insert(
         new.whose.user_id,
         new.whose.organisation_id,
         new.token_digest,
-        now,
-        new.expires_at,
-        new.authenticated_at,
+        now.get(),
+        new.expires_at.get(),
+        new.authenticated_at.map(DatabaseTime::get),
         new.origin.browser,
         new.origin.network,
         new.whose.identity_provider_id,
@@ -50,11 +53,7 @@ pub async fn insert(
 }
 
 /// The session in force that a cookie is for.
-pub async fn find(
-    db: &mut PgConnection,
-    secret: &SecretText,
-    now: DateTime<Utc>,
-) -> Result<Option<Found>, sqlx::Error> {
+pub async fn find(db: &mut PgConnection, secret: &SecretText, now: DatabaseTime) -> Result<Option<Found>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select s.session_id, s.user_id, s.organisation_id, s.identity_provider_id, o.name, m.role, m.client_id,
                   s.authenticated_at is not null as "is_authenticated!", o.suspended_at is not null as "is_suspended!",
@@ -66,8 +65,8 @@ pub async fn find(
              join users u using (user_id)
             where s.token_digest = $1 and s.expires_at > $2 and s.seen_at > $3"#,
         secret.digest(),
-        now,
-        now - IDLE,
+        now.get(),
+        now.get() - IDLE,
     )
     .fetch_optional(db)
     .await?;
@@ -99,13 +98,13 @@ pub async fn find(
 /// Notes that a session was used, and its member seen, at most once a minute. Two statements, and no transaction around
 /// them: whoever takes the member out has the membership first and its sessions after it, so nobody is to wait for the
 /// one while they have the other.
-pub async fn touch(db: &mut PgConnection, session_id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn touch(db: &mut PgConnection, session_id: Uuid, now: DatabaseTime) -> Result<(), sqlx::Error> {
     let touched = sqlx::query!(
         "update sessions set seen_at = $2
           where session_id = $1 and seen_at < $2::timestamptz - interval '1 minute'
          returning organisation_id, user_id",
         session_id,
-        now,
+        now.get(),
     )
     .fetch_optional(&mut *db)
     .await?;
@@ -116,7 +115,7 @@ pub async fn touch(db: &mut PgConnection, session_id: Uuid, now: DateTime<Utc>) 
         "update memberships set seen_at = $3 where organisation_id = $1 and user_id = $2",
         touched.organisation_id,
         touched.user_id,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -160,12 +159,12 @@ pub async fn find_authenticated_at(
 
 /// Notes that somebody who is signed in has shown again who it is, by what is their own: from here on it is on nobody
 /// else's word.
-pub async fn set_authenticated(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn set_authenticated(db: &mut PgConnection, member: &Member, now: DatabaseTime) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update sessions set authenticated_at = $2, identity_provider_id = null
           where session_id = $1 and authenticated_at is not null",
         member.session_id,
-        now
+        now.get()
     )
     .execute(db)
     .await?;
@@ -176,14 +175,14 @@ pub async fn set_secret(
     db: &mut PgConnection,
     member: &Member,
     token_digest: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update sessions set token_digest = $2, authenticated_at = $3
           where session_id = $1 and authenticated_at is not null",
         member.session_id,
         token_digest,
-        now
+        now.get()
     )
     .execute(db)
     .await?;
@@ -236,7 +235,7 @@ pub async fn delete_here(db: &mut PgConnection, member: &Member, but: Option<Uui
 }
 
 /// A person's own sessions in force, the newest first; on a provider's word those of its organisation.
-pub async fn list(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) -> Result<Vec<Session>, sqlx::Error> {
+pub async fn list(db: &mut PgConnection, member: &Member, now: DatabaseTime) -> Result<Vec<Session>, sqlx::Error> {
     sqlx::query_as!(
         Session,
         "select s.session_id, o.name as organisation, s.created_at, s.seen_at, s.browser, s.network
@@ -245,8 +244,8 @@ pub async fn list(db: &mut PgConnection, member: &Member, now: DateTime<Utc>) ->
             and ($4::uuid is null or s.organisation_id = $4)
           order by s.session_id desc limit 100",
         member.user_id,
-        now,
-        now - IDLE,
+        now.get(),
+        now.get() - IDLE,
         member.identity_provider_id.map(|_| member.organisation_id),
     )
     .fetch_all(db)
@@ -258,7 +257,7 @@ pub async fn list_of_person(
     db: &mut PgConnection,
     _: Operator,
     user_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Vec<Session>, sqlx::Error> {
     sqlx::query_as!(
         Session,
@@ -267,8 +266,8 @@ pub async fn list_of_person(
           where s.user_id = $1 and s.expires_at > $2 and s.seen_at > $3 and s.authenticated_at is not null
           order by s.session_id desc limit 100",
         user_id,
-        now,
-        now - IDLE,
+        now.get(),
+        now.get() - IDLE,
     )
     .fetch_all(db)
     .await
@@ -283,11 +282,11 @@ pub async fn exists(db: &mut PgConnection, member: &Member) -> Result<bool, sqlx
     .await
 }
 
-pub async fn delete_over(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub async fn delete_over(db: &mut PgConnection, now: DatabaseTime) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from sessions where expires_at <= $1 or seen_at <= $2",
-        now,
-        now - IDLE
+        now.get(),
+        now.get() - IDLE
     )
     .execute(db)
     .await?;

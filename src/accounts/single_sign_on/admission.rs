@@ -1,5 +1,4 @@
 //! Whom a provider has signed in becomes somebody here, or is told why not.
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -20,6 +19,7 @@ use crate::{
         role::Role,
     },
     audit,
+    clock::DatabaseTime,
     input::Name,
     sealed::Keyring,
 };
@@ -40,7 +40,7 @@ pub async fn admit(
     keyring: &Keyring,
     door: &Door,
     claims: &Claims,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Uuid, SingleSignOnError> {
     if !claims.has_fit_subject() {
         return Err(SingleSignOnError::Refused(claims::Refusal::UnfitSubject));
@@ -72,7 +72,7 @@ async fn gather(
     db: &mut PgConnection,
     door: &Door,
     arrival: &mut Arrival<'_>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Facts, SingleSignOnError> {
     let (scope, subject) = (arrival.scope.clone(), arrival.claims.subject.as_str());
     let identity = match store::find_identity(db, &scope, door.provider_id, subject).await? {
@@ -123,7 +123,7 @@ async fn link(
     db: &mut PgConnection,
     arrival: &Arrival<'_>,
     user_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Uuid, SingleSignOnError> {
     let identity = (arrival.provider_id, arrival.claims.subject.as_str());
     store::set_identity(db, &arrival.scope, identity, user_id, now).await?;
@@ -137,7 +137,7 @@ async fn link(
 }
 
 /// Somebody new, by an invitation.
-async fn accept(db: &mut PgConnection, arrival: &Arrival<'_>, now: DateTime<Utc>) -> Result<Uuid, SingleSignOnError> {
+async fn accept(db: &mut PgConnection, arrival: &Arrival<'_>, now: DatabaseTime) -> Result<Uuid, SingleSignOnError> {
     let user_id = make(db, arrival).await?;
     let digest = arrival.email.as_ref().map(|(_, digest)| digest.as_slice());
     let accepted = invitations::accept_by_address(db, &arrival.scope, (digest.unwrap_or_default(), user_id), now).await;
@@ -154,7 +154,7 @@ async fn create(
     db: &mut PgConnection,
     arrival: &Arrival<'_>,
     role: Role,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Uuid, SingleSignOnError> {
     let user_id = make(db, arrival).await?;
     let standing = Standing::new(role, None)?;

@@ -8,6 +8,7 @@ use super::{Issuer, MailDomain, SingleSignOnError, store};
 use crate::{
     accounts::{Operator, Scope, members, role::Role},
     audit,
+    clock::DatabaseTime,
     hostname::Hostname,
     input::{FieldError, plain},
     sealed::Keyring,
@@ -174,7 +175,7 @@ pub async fn save(
     keyring: &Keyring,
     scope: &Scope,
     wanted: &Wanted,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Provider, SingleSignOnError> {
     members::store::lock(db, scope).await?;
     check(db, scope, wanted).await?;

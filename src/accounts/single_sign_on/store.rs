@@ -1,5 +1,4 @@
 //! Every statement on identity providers, their domains, and whom they mean.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -9,6 +8,7 @@ use super::{
 };
 use crate::{
     accounts::{Operator, Scope, role::Role},
+    clock::DatabaseTime,
     hostname::Hostname,
 };
 
@@ -91,7 +91,7 @@ pub async fn insert(
     scope: &Scope,
     (id, wanted): (Uuid, &Wanted),
     client_secret_sealed: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into identity_providers (identity_provider_id, organisation_id, issuer, client_id, client_secret_sealed,
@@ -103,7 +103,7 @@ pub async fn insert(
         wanted.client_id,
         client_secret_sealed,
         wanted.new_member_role.map(Role::as_str),
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -116,7 +116,7 @@ pub async fn update(
     scope: &Scope,
     wanted: &Wanted,
     client_secret_sealed: Option<&[u8]>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update identity_providers
@@ -125,7 +125,7 @@ pub async fn update(
         scope.organisation_id(),
         client_secret_sealed,
         wanted.new_member_role.map(Role::as_str),
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -266,7 +266,7 @@ pub async fn set_identity(
     scope: &Scope,
     (provider_id, subject): (Uuid, &str),
     user_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into identities (identity_provider_id, organisation_id, subject, user_id, created_at, used_at)
@@ -276,7 +276,7 @@ pub async fn set_identity(
         scope.organisation_id(),
         subject,
         user_id,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -287,7 +287,7 @@ pub async fn use_identity(
     db: &mut PgConnection,
     scope: &Scope,
     (provider_id, subject): (Uuid, &str),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update identities set used_at = $4
@@ -295,7 +295,7 @@ pub async fn use_identity(
         scope.organisation_id(),
         provider_id,
         subject,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;

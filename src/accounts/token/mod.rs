@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{Permission, Scope, authorship::StoredAuthor};
 use crate::{
     audit,
+    clock::DatabaseTime,
     input::{FieldError, Name},
 };
 
@@ -123,7 +124,7 @@ pub struct Asked {
 
 impl Asked {
     /// What `scope` may make of it. The pointers of what is wrong are those of the API's body.
-    pub fn parse(self, scope: &Scope, now: DateTime<Utc>) -> Result<NewToken, TokenError> {
+    pub fn parse(self, scope: &Scope, now: DatabaseTime) -> Result<NewToken, TokenError> {
         let mut errors = Vec::new();
         let name = Name::parse(&self.name).map_err(|detail| errors.push(FieldError::new("/name", detail)));
         let mut scopes = Vec::new();

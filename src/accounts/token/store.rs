@@ -1,16 +1,18 @@
 //! Every statement on API tokens.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{ApiToken, NewToken, TokenError, TokenText};
-use crate::accounts::{Actor, Permission, Scope, authorship::StoredAuthor};
+use crate::{
+    accounts::{Actor, Permission, Scope, authorship::StoredAuthor},
+    clock::DatabaseTime,
+};
 
 /// The caller that a token speaks for, if it is in force at `now` and its organisation is not suspended.
 pub async fn find_actor(
     db: &mut PgConnection,
     token: &TokenText,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Actor>, sqlx::Error> {
     let row = sqlx::query!(
         "select t.api_token_id, t.name, t.responsible_user_id, t.client_id, t.scopes, t.organisation_id, o.name as organisation_name
@@ -20,7 +22,7 @@ pub async fn find_actor(
             and (t.expires_at is null or t.expires_at > $2)
             and o.suspended_at is null",
         &token.digest()[..],
-        now,
+        now.get(),
     )
     .fetch_optional(db)
     .await?;
@@ -36,12 +38,12 @@ pub async fn find_actor(
 }
 
 /// Notes that a token was used, at most once a minute.
-pub async fn touch(db: &mut PgConnection, actor: &Actor, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn touch(db: &mut PgConnection, actor: &Actor, now: DatabaseTime) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update api_tokens set last_used_at = $2
           where api_token_id = $1 and (last_used_at is null or last_used_at < $2::timestamptz - interval '1 minute')",
         actor.token_id,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;

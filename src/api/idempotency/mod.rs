@@ -21,7 +21,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{Api, body, problem::Problem};
-use crate::{accounts::Actor, input::FieldError};
+use crate::{accounts::Actor, clock, input::FieldError};
 use store::{Claim, Key};
 
 /// How long an answer is kept.
@@ -63,7 +63,7 @@ enum First {
 
 async fn answered(api: &Api, key: &Key, request: &mut ServiceRequest) -> Result<First, Problem> {
     let request_digest = digest_body(request).await?;
-    match claim(api, key, &request_digest, crate::clock::now()).await? {
+    match claim(api, key, &request_digest).await? {
         Claim::New(claimed_at) => Ok(First::Runs(claimed_at)),
         Claim::Done { status, answer_sealed } => {
             let answer = api.keyring.open(&context(key), &answer_sealed)?;
@@ -108,8 +108,8 @@ async fn digest_body(request: &mut ServiceRequest) -> Result<Vec<u8>, Problem> {
     Ok(context.finish().as_ref().to_vec())
 }
 
-async fn claim(api: &Api, key: &Key, request_digest: &[u8], now: DateTime<Utc>) -> Result<Claim, Problem> {
-    let mut db = api.pool.acquire().await?;
+async fn claim(api: &Api, key: &Key, request_digest: &[u8]) -> Result<Claim, Problem> {
+    let (mut db, now) = clock::acquire(&api.pool).await?;
     Ok(store::claim(&mut db, key, request_digest, now - ABANDONED, now - KEPT).await?)
 }
 

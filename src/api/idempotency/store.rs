@@ -3,6 +3,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::clock::DatabaseTime;
+
 /// A key belongs to the token that sent it.
 pub struct Key {
     pub token_id: Uuid,
@@ -25,8 +27,8 @@ pub async fn claim(
     db: &mut PgConnection,
     key: &Key,
     request_digest: &[u8],
-    abandoned: DateTime<Utc>,
-    expired: DateTime<Utc>,
+    abandoned: DatabaseTime,
+    expired: DatabaseTime,
 ) -> Result<Claim, sqlx::Error> {
     let claimed_at = sqlx::query_scalar!(
         "insert into idempotency_keys as k (api_token_id, key, request_digest) values ($1, $2, $3)
@@ -37,8 +39,8 @@ pub async fn claim(
         key.token_id,
         key.key,
         request_digest,
-        abandoned,
-        expired,
+        abandoned.get(),
+        expired.get(),
     )
     .fetch_optional(&mut *db)
     .await?;
@@ -96,9 +98,9 @@ pub async fn release(db: &mut PgConnection, key: &Key, claimed_at: DateTime<Utc>
 }
 
 /// Deletes keys made before `before`.
-pub async fn delete_before(db: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub async fn delete_before(db: &mut PgConnection, before: DatabaseTime) -> Result<u64, sqlx::Error> {
     Ok(
-        sqlx::query!("delete from idempotency_keys where created_at < $1", before)
+        sqlx::query!("delete from idempotency_keys where created_at < $1", before.get())
             .execute(db)
             .await?
             .rows_affected(),

@@ -16,7 +16,10 @@ use super::{
     challenges,
     decisions::breaker::{Admission, Breaker},
 };
-use crate::sealed::{Keyring, SealError};
+use crate::{
+    clock::{self, DatabaseTime},
+    sealed::{Keyring, SealError},
+};
 
 /// Longer than a registration can take.
 const LEASE: TimeDelta = TimeDelta::seconds(40);
@@ -75,12 +78,14 @@ impl Accounts {
             return Ok(known);
         }
         loop {
-            let now = crate::clock::now();
             let (key, url) = self.prepared().await?;
             if let Some(url) = url {
                 return Ok(self.remember(Known { key, url }));
             }
-            if store::claim(&mut *self.pool.acquire().await?, self.ca.name(), now, now + LEASE).await? {
+            let (mut db, now) = clock::acquire(&self.pool).await?;
+            let is_claimed = store::claim(&mut db, self.ca.name(), now, now + LEASE).await?;
+            drop(db);
+            if is_claimed {
                 return self.register(key).await;
             }
             tokio::time::sleep(POLL).await;
@@ -145,16 +150,16 @@ impl Accounts {
     }
 
     /// Whether the CA is asked now. Of all nodes, one is let through to find out whether it is back.
-    pub async fn admission(&self, now: DateTime<Utc>) -> Result<Admission, sqlx::Error> {
+    pub async fn admission(&self, now: DatabaseTime) -> Result<Admission, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let Some(breaker) = store::find_breaker(&mut db, self.ca.name()).await? else {
             return Ok(Admission::Open);
         };
-        match (breaker.admits(now), breaker.probing(now)) {
+        match (breaker.admits(now.get()), breaker.probing(now.get())) {
             (Admission::OneProbe, probing)
                 if !store::replace_breaker(&mut db, self.ca.name(), breaker, probing).await? =>
             {
-                Ok(Admission::Closed(probing.paused_until.unwrap_or(now)))
+                Ok(Admission::Closed(probing.paused_until.unwrap_or(now.get())))
             }
             (admission, _) => Ok(admission),
         }
@@ -165,11 +170,11 @@ impl Accounts {
         &self,
         error: &str,
         (retry_at, admitted): (Option<DateTime<Utc>>, Admission),
-        now: DateTime<Utc>,
+        now: DatabaseTime,
     ) -> Result<Breaker, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
         let before = store::lock_breaker(&mut tx, self.ca.name()).await?;
-        let after = before.after_failure(retry_at, admitted, now);
+        let after = before.after_failure(retry_at, admitted, now.get());
         store::set_breaker(&mut tx, self.ca.name(), after, Some(error)).await?;
         tx.commit().await?;
         if let Some(until) = after.paused_until.filter(|until| *until > now) {
@@ -179,10 +184,10 @@ impl Accounts {
     }
 
     /// The CA answered as it should.
-    pub async fn ca_works(&self, admitted: Admission, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    pub async fn ca_works(&self, admitted: Admission, now: DatabaseTime) -> Result<(), sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let before = store::find_breaker(&mut db, self.ca.name()).await?.unwrap_or_default();
-        let after = before.after_success(admitted, now);
+        let after = before.after_success(admitted, now.get());
         // As a rule there is nothing to write. Whoever was quicker knows better.
         if after != before {
             store::replace_breaker(&mut db, self.ca.name(), before, after).await?;
@@ -191,10 +196,10 @@ impl Accounts {
     }
 
     /// Whoever was let through to find out asked nothing.
-    pub async fn let_another_probe(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    pub async fn let_another_probe(&self, now: DatabaseTime) -> Result<(), sqlx::Error> {
         let mut tx = self.pool.begin().await?;
         let before = store::lock_breaker(&mut tx, self.ca.name()).await?;
-        let after = before.unprobed(now);
+        let after = before.unprobed(now.get());
         store::replace_breaker(&mut tx, self.ca.name(), before, after).await?;
         tx.commit().await
     }

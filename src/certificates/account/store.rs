@@ -1,8 +1,7 @@
 //! Every statement on `acme_accounts`.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::certificates::decisions::breaker::Breaker;
+use crate::{certificates::decisions::breaker::Breaker, clock::DatabaseTime};
 
 pub struct Row {
     pub key_sealed: Vec<u8>,
@@ -35,14 +34,14 @@ pub async fn find(db: &mut PgConnection, issuer: &str) -> Result<Option<Row>, sq
 pub async fn claim(
     db: &mut PgConnection,
     issuer: &str,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
+    now: DatabaseTime,
+    until: DatabaseTime,
 ) -> Result<bool, sqlx::Error> {
     let claimed = sqlx::query!(
         "update acme_accounts set lease_until = $3 where issuer = $1 and url is null and lease_until <= $2",
         issuer,
-        now,
-        until,
+        now.get(),
+        until.get(),
     )
     .execute(db)
     .await?;

@@ -14,6 +14,7 @@ mod session;
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use chrono::{DateTime, Utc};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_acme::acme;
 use serde_json::json;
@@ -23,6 +24,7 @@ use tokio::{
 };
 use url::Url;
 
+use crate::clock;
 use directory::{Cached, Directory};
 use exchange::{Exchange, IfBroken, Question};
 use jws::Signer;
@@ -35,6 +37,12 @@ pub use session::{Authorization, NewOrder, Placed, Polled, Session};
 
 /// How long an order waits for the one before it.
 const A_TURN: Duration = Duration::from_secs(1);
+
+/// When an answer came, by the clock of this node: a CA says how long to wait from then.
+#[expect(clippy::disallowed_methods, reason = "this module knows nothing of the database")]
+fn now() -> DateTime<Utc> {
+    clock::now()
+}
 
 /// One CA, known by the address of its directory.
 pub struct Ca {

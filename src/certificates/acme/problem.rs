@@ -133,7 +133,7 @@ fn ends_at(detail: &str) -> Option<DateTime<Utc>> {
         false => "%Y-%m-%d %H:%M:%S",
     };
     let time = NaiveDateTime::parse_from_str(time, format).ok()?;
-    is_utc.then(|| retry_after::bounded(time.and_utc(), crate::clock::now()))
+    is_utc.then(|| retry_after::bounded(time.and_utc(), super::now()))
 }
 
 #[cfg(test)]
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_rate_limit_is_read_from_its_text_unless_the_answer_says_it() {
-        let now = crate::clock::now();
+        let now = super::super::now();
         let end = now + Duration::hours(3);
         let spaced = end.format("%Y-%m-%d %H:%M:%S UTC");
         let limited = |detail: String| {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{CaError, Problem, address, nonces};
-use crate::{clock, input::plain, outbound::retry_after};
+use crate::{input::plain, outbound::retry_after};
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
@@ -60,7 +60,7 @@ impl Reply {
     }
 
     pub fn retry_after(&self) -> Option<Duration> {
-        retry_after::parse(self.header(header::RETRY_AFTER)?, clock::now())
+        retry_after::parse(self.header(header::RETRY_AFTER)?, super::now())
     }
 
     /// Itself, if it does not refuse.
@@ -69,7 +69,7 @@ impl Reply {
             200..=299 if !self.content_type().starts_with("application/problem+json") => Ok(self),
             300..=399 => Err(CaError::malformed(format!("status {}", self.status))),
             _ => {
-                let retry_at = self.retry_after().map(|wait| clock::now() + wait);
+                let retry_at = self.retry_after().map(|wait| super::now() + wait);
                 let problem = Problem::of_answer(self.status, &self.body, retry_at);
                 Err(CaError::Refused(problem))
             }

@@ -1,8 +1,8 @@
-//! The answers that stand on this node. Readers take no lock; what has expired is not answered, removed or not.
-use std::{fmt, sync::Arc};
+//! The answers that stand on this node. Readers take no lock; what has expired is not answered, removed or not. Expiry
+//! is kept as an [`Instant`]: a node answers whatever its clock says.
+use std::{fmt, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use papaya::{Equivalent, HashMap};
 use rustls::sign::CertifiedKey;
 
@@ -35,7 +35,7 @@ impl Equivalent<Place> for At<'_> {
 
 struct Until<T> {
     answer: T,
-    expires_at: DateTime<Utc>,
+    expires_at: Instant,
 }
 
 struct TlsAnswer {
@@ -56,7 +56,7 @@ impl Challenges {
         let at = At { hostname: host, token };
         let http = self.http.pin();
         let stands = http.get(&at)?;
-        (stands.expires_at > crate::clock::now()).then(|| stands.answer.clone())
+        (stands.expires_at > Instant::now()).then(|| stands.answer.clone())
     }
 
     /// The certificate that a validation of `server_name` (lower case) is shown.
@@ -64,10 +64,10 @@ impl Challenges {
     pub fn tls_alpn_01(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
         let tls = self.tls.pin();
         let stands = tls.get(server_name)?;
-        (stands.expires_at > crate::clock::now()).then(|| stands.answer.key.clone())
+        (stands.expires_at > Instant::now()).then(|| stands.answer.key.clone())
     }
 
-    pub(super) fn put(&self, hostname: &str, token: &str, answer: Answer, expires_at: DateTime<Utc>) {
+    pub(super) fn put(&self, hostname: &str, token: &str, answer: Answer, expires_at: Instant) {
         match answer {
             Answer::Http(answer) => {
                 let place = Place {
@@ -104,20 +104,20 @@ impl fmt::Debug for Challenges {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
+    use std::time::Duration;
 
     use super::*;
 
     #[test]
     fn an_answer_is_for_its_own_host_and_token_and_until_it_expires() {
         let challenges = Challenges::default();
-        let now = crate::clock::now();
+        let now = Instant::now();
         let put = |token, seconds| {
             let answer = Answer::Http(Bytes::from_static(b"answer"));
-            challenges.put("contoso.com", token, answer, now + TimeDelta::seconds(seconds));
+            challenges.put("contoso.com", token, answer, now + Duration::from_secs(seconds));
         };
         put("lives", 60);
-        put("expired", -1);
+        put("expired", 0);
         for (host, token, expected) in [
             ("contoso.com", "lives", true),
             ("contoso.com", "expired", false),

@@ -11,9 +11,10 @@ pub mod watch;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::time::Instant;
+
+use crate::clock::DatabaseTime;
 
 pub use account::key_authorization;
 pub use memory::Challenges;
@@ -56,7 +57,7 @@ pub struct Offer<'a> {
     pub token: &'a str,
     pub typ: ChallengeType,
     /// Answered until then at the longest.
-    pub expires_at: DateTime<Utc>,
+    pub expires_at: DatabaseTime,
 }
 
 /// Between two looks whether every node answers.

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Offer;
-use crate::certificates::nodes;
+use crate::{certificates::nodes, clock::DatabaseTime};
 
 /// A challenge as it is stored.
 #[derive(PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub async fn offer(db: &mut PgConnection, offers: &[Offer<'_>]) -> Result<(), sq
     let hostnames = texts(|offer| offer.hostname.to_owned());
     let tokens = texts(|offer| offer.token.to_owned());
     let types = texts(|offer| offer.typ.as_str().to_owned());
-    let expires_at: Vec<_> = offers.iter().map(|offer| offer.expires_at).collect();
+    let expires_at: Vec<_> = offers.iter().map(|offer| offer.expires_at.get()).collect();
     sqlx::query!(
         "delete from acme_challenges c
           using unnest($1::text[], $2::text[], $3::text[]) as offered (issuer, hostname, token)
@@ -77,20 +77,17 @@ pub async fn withdraw_one(db: &mut PgConnection, hostname: &str, token: &str) ->
     Ok(())
 }
 
-pub async fn delete_expired(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    Ok(sqlx::query!("delete from acme_challenges where expires_at <= $1", now)
-        .execute(db)
-        .await?
-        .rows_affected())
+pub async fn delete_expired(db: &mut PgConnection, now: DatabaseTime) -> Result<u64, sqlx::Error> {
+    Ok(
+        sqlx::query!("delete from acme_challenges where expires_at <= $1", now.get())
+            .execute(db)
+            .await?
+            .rows_affected(),
+    )
 }
 
 /// What is to be answered, the oldest first.
-pub async fn list(
-    db: &mut PgConnection,
-    issuer: &str,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<Row>, sqlx::Error> {
+pub async fn list(db: &mut PgConnection, issuer: &str, now: DatabaseTime, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
         "select hostname, token, type as typ, expires_at, created_at from acme_challenges
@@ -98,7 +95,7 @@ pub async fn list(
           order by created_at, token
           limit $3",
         issuer,
-        now,
+        now.get(),
         limit,
     )
     .fetch_all(db)

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{PgConnection, PgPool, postgres::PgListener};
@@ -17,7 +17,10 @@ use super::{
     memory::Answer,
     store::{self, Row},
 };
-use crate::sealed::Keyring;
+use crate::{
+    clock::{self, DatabaseTime},
+    sealed::Keyring,
+};
 
 /// A challenge that no notification announced is answered after this at the latest.
 const POLL: Duration = Duration::from_secs(1);
@@ -93,8 +96,8 @@ impl Watcher {
 
     async fn look_patiently(&mut self) -> Result<(), sqlx::Error> {
         let pool = self.pool.clone();
-        let mut db = pool.acquire().await?;
-        let rows = store::list(&mut db, &self.issuer, crate::clock::now(), i64::from(ROOM) + 1).await?;
+        let (mut db, now) = clock::acquire(&pool).await?;
+        let rows = store::list(&mut db, &self.issuer, now, i64::from(ROOM) + 1).await?;
         let was_full = std::mem::replace(&mut self.is_full, rows.len() > ROOM as usize);
         if self.is_full && !was_full {
             tracing::warn!("more than {ROOM} ACME challenges are open: the rest waits");
@@ -104,7 +107,7 @@ impl Watcher {
         let is_new = |row: &Row| self.known.get(&place(row)).is_none_or(|known| known.row != *row);
         let rows: Vec<_> = rows.into_iter().filter(is_new).collect();
         if !rows.is_empty() {
-            self.answer(&mut db, rows).await?;
+            self.answer(&mut db, rows, now).await?;
         }
         self.tell(&mut db).await
     }
@@ -121,7 +124,7 @@ impl Watcher {
         });
     }
 
-    async fn answer(&mut self, db: &mut PgConnection, rows: Vec<Row>) -> Result<(), sqlx::Error> {
+    async fn answer(&mut self, db: &mut PgConnection, rows: Vec<Row>, now: DatabaseTime) -> Result<(), sqlx::Error> {
         let Some(account) = self.account(db).await? else {
             return Ok(());
         };
@@ -139,18 +142,21 @@ impl Watcher {
         let answers = answers
             .await
             .map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?;
-        answers.into_iter().for_each(|(row, answer)| self.keep(row, answer));
+        for (row, answer) in answers {
+            self.keep(row, answer, now);
+        }
         Ok(())
     }
 
-    fn keep(&mut self, row: Row, answer: Result<Answer, Unusable>) {
+    fn keep(&mut self, row: Row, answer: Result<Answer, Unusable>, now: DatabaseTime) {
         let place = place(&row);
         if self.known.get(&place).is_some_and(|known| known.row.typ != row.typ) {
             self.challenges.remove(&row.hostname, &row.token);
         }
         let state = match answer {
             Ok(answer) => {
-                self.challenges.put(&row.hostname, &row.token, answer, row.expires_at);
+                let expires_at = Instant::now() + (row.expires_at - now).to_std().unwrap_or_default();
+                self.challenges.put(&row.hostname, &row.token, answer, expires_at);
                 State::Answered
             }
             Err(error) => {

@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::outbox::event::Kind;
+use crate::{clock::DatabaseTime, outbox::event::Kind};
 
 /// A certificate that should have been renewed by now.
 pub struct Expiring {
@@ -19,11 +19,7 @@ pub struct Expiring {
 }
 
 /// Of domains that are still served, and of our own hosts; a certificate that is gone on with only.
-pub async fn list_urgent(
-    db: &mut PgConnection,
-    issuer: &str,
-    now: DateTime<Utc>,
-) -> Result<Vec<Expiring>, sqlx::Error> {
+pub async fn list_urgent(db: &mut PgConnection, issuer: &str, now: DatabaseTime) -> Result<Vec<Expiring>, sqlx::Error> {
     sqlx::query_as!(
         Expiring,
         r#"select c.certificate_id, c.organisation_id, d.client_id as "client_id?", c.domain_id, c.hostname, c.not_before, c.not_after, l.last_error
@@ -34,7 +30,7 @@ pub async fn list_urgent(
             and not exists (select from outbox b where b.kind = 'certificate.expiring' and b.once = c.certificate_id::text)
           order by c.not_after limit 1000"#,
         issuer,
-        now,
+        now.get(),
     )
     .fetch_all(db)
     .await

@@ -1,17 +1,19 @@
 //! Certificates of our own CA: signed on the spot, many in one transaction.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::{AFTER_A_FAULT, Obtainer, places::Room};
-use crate::certificates::{
-    Issued,
-    decisions::{lifetime, renewal},
-    failure::Failure,
-    internal::InternalCa,
-    key_context,
-    store::{self, NewCertificate},
-    told,
-    turns::{self, Postponed, Turn},
+use crate::{
+    certificates::{
+        Issued,
+        decisions::{lifetime, renewal},
+        failure::Failure,
+        internal::InternalCa,
+        key_context,
+        store::{self, NewCertificate},
+        told,
+        turns::{self, Postponed, Turn},
+    },
+    clock::{self, DatabaseTime},
 };
 
 /// At once: it is quick.
@@ -27,19 +29,19 @@ pub(super) fn room(held: &[Turn]) -> Room {
 
 impl Obtainer {
     /// The internal CA's, all in one transaction.
-    pub(super) async fn issue(&self, ca: &InternalCa, turns: &[Turn], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    pub(super) async fn issue(&self, ca: &InternalCa, turns: &[Turn], now: DatabaseTime) -> Result<(), sqlx::Error> {
         let issued: Vec<_> = turns
             .iter()
             .map(|turn| (turn, turn.is_eligible.then(|| ca.issue(&turn.hostname, now))))
             .collect();
-        let mut tx = self.pool.begin().await?;
+        let (mut tx, now) = clock::begin(&self.pool).await?;
         for (turn, issued) in issued {
             match issued {
                 None => turns::store::forget(&mut tx, &self.eligible.issuer, turn).await?,
                 Some(Ok(issued)) => self.put(&mut tx, turn, issued, now).await?,
                 Some(Err(error)) => {
                     tracing::warn!(domain.hostname = turn.hostname, %error, "no certificate");
-                    let failure = Failure::of_us(&error.to_string(), now);
+                    let failure = Failure::of_us(&error.to_string(), now.get());
                     self.postpone(&mut tx, turn, failure, now).await?;
                 }
             }
@@ -52,7 +54,7 @@ impl Obtainer {
         db: &mut PgConnection,
         turn: &Turn,
         issued: Issued,
-        now: DateTime<Utc>,
+        now: DatabaseTime,
     ) -> Result<(), sqlx::Error> {
         let Issued {
             chain,
@@ -87,10 +89,10 @@ impl Obtainer {
         db: &mut PgConnection,
         turn: &Turn,
         failure: Failure,
-        now: DateTime<Utc>,
+        now: DatabaseTime,
     ) -> Result<(), sqlx::Error> {
         let postponed = Postponed {
-            until: now + AFTER_A_FAULT,
+            until: now.get() + AFTER_A_FAULT,
             failure,
             attempts: turn.attempts.saturating_add(1),
             is_preflight: false,

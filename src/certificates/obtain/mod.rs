@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -31,7 +31,11 @@ use super::{
     turns::{self, Eligible, Lease, Turn},
     wanted::Wanted,
 };
-use crate::{sealed::Keyring, work::clock_watch::ClockWatch};
+use crate::{
+    clock::{self, DatabaseTime},
+    sealed::Keyring,
+    work::clock_watch::ClockWatch,
+};
 
 /// A node that died has its work taken over after this.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
@@ -105,26 +109,26 @@ impl Obtainer {
     async fn look(&self, room: Room, swept: &mut Option<Instant>) -> Result<Claimed, sqlx::Error> {
         self.clock.wait_until_trusted().await;
         if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
-            self.sweep(crate::clock::now()).await?;
+            self.sweep().await?;
             *swept = Some(Instant::now());
         }
         self.claim(room).await
     }
 
     /// Finds what nobody told of, and lets go of what is over.
-    async fn sweep(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-        let mut db = self.pool.acquire().await?;
+    async fn sweep(&self) -> Result<(), sqlx::Error> {
+        let (mut db, now) = clock::acquire(&self.pool).await?;
         turns::store::want_all(&mut db, &self.eligible, now).await?;
         turns::store::raise_urgency(&mut db, &self.eligible.issuer, now).await?;
         drop(db);
         // What only tells keeps nobody from a certificate.
-        warn(self.tell(now).await);
+        warn(self.tell().await);
         Ok(())
     }
 
     /// Warns of what expires, and counts.
-    async fn tell(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-        let mut db = self.pool.acquire().await?;
+    async fn tell(&self) -> Result<(), sqlx::Error> {
+        let (mut db, now) = clock::acquire(&self.pool).await?;
         expiry::warn(&mut db, &self.eligible.issuer, now).await?;
         let limits = match &*self.issuer {
             Issuer::Acme(orders) => orders.limits.orders,
@@ -138,9 +142,8 @@ impl Obtainer {
     }
 
     async fn claim(&self, room: Room) -> Result<Claimed, sqlx::Error> {
-        let now = crate::clock::now();
         let hinted = self.wanted.take();
-        let mut db = self.pool.acquire().await?;
+        let (mut db, now) = clock::acquire(&self.pool).await?;
         if !hinted.is_empty() {
             turns::store::want(&mut db, &self.eligible, &hinted, now).await?;
         }
@@ -186,8 +189,8 @@ impl Obtainer {
     /// Ends with the turns that are over, however they ended.
     fn see_to(&self, turns: Vec<Turn>, admitted: Admission) -> BoxFuture<'_, Vec<Turn>> {
         Box::pin(async move {
-            let now = crate::clock::now();
             let seen_to = async {
+                let now = clock::read(&self.pool).await?;
                 match (&*self.issuer, turns.as_slice()) {
                     (Issuer::Internal(ca), turns) => self.issue(ca, turns, now).await,
                     (Issuer::Acme(orders), [turn]) => self.order(&Attempt { orders, turn, admitted }, now).await,
@@ -197,25 +200,25 @@ impl Obtainer {
             // What it reads is written by strangers: should one of them find a way to make it panic, the server goes on.
             let ended = match AssertUnwindSafe(seen_to).catch_unwind().await {
                 Ok(ended) => ended,
-                Err(_) => self.after_panic(&turns, now).await,
+                Err(_) => self.after_panic(&turns).await,
             };
             warn(ended);
             turns
         })
     }
 
-    async fn after_panic(&self, turns: &[Turn], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-        let mut db = self.pool.acquire().await?;
+    async fn after_panic(&self, turns: &[Turn]) -> Result<(), sqlx::Error> {
+        let (mut db, now) = clock::acquire(&self.pool).await?;
         for turn in turns {
             tracing::error!(domain.hostname = turn.hostname, "an order panicked");
-            self.postpone(&mut db, turn, Failure::of_us("a programming error", now), now)
+            self.postpone(&mut db, turn, Failure::of_us("a programming error", now.get()), now)
                 .await?;
         }
         Ok(())
     }
 
     /// One order at the CA, its turn kept while it lasts.
-    async fn order(&self, attempt: &Attempt<'_>, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    async fn order(&self, attempt: &Attempt<'_>, now: DatabaseTime) -> Result<(), sqlx::Error> {
         let (orders, turn) = (attempt.orders, attempt.turn);
         if !turn.is_eligible {
             turns::store::forget(&mut *self.pool.acquire().await?, &self.eligible.issuer, turn).await?;
@@ -225,16 +228,16 @@ impl Obtainer {
             ended = Box::pin(attempt.run(now)) => ended,
             () = self.keep(turn) => Err(Stop::Lost),
         };
-        Box::pin(orders.settle(attempt, ended, crate::clock::now())).await
+        Box::pin(orders.settle(attempt, ended)).await
     }
 
     /// Returns when the turn is somebody else's.
     async fn keep(&self, turn: &Turn) {
         loop {
             tokio::time::sleep(EXTEND).await;
-            let until = crate::clock::now() + LEASE;
             let extended = async {
-                turns::store::extend(&mut *self.pool.acquire().await?, &self.eligible.issuer, turn, until).await
+                let (mut db, now) = clock::acquire(&self.pool).await?;
+                turns::store::extend(&mut db, &self.eligible.issuer, turn, now + LEASE).await
             };
             // The database away: what comes of the order is written down when it is back, if the turn is still ours.
             if let Ok(false) = extended.await {

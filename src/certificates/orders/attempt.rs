@@ -5,16 +5,19 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Open, Orders, Outcome, Stop, certified, key_context, store, validation};
-use crate::certificates::{
-    acme::{CaError, NewOrder, Placed, Problem, Session},
-    challenges,
-    decisions::{breaker::Admission, lifetime, renewal},
-    failure::During,
-    key_context as certificate_key_context,
-    store::NewCertificate,
-    turns::{self, Turn},
-};
 use crate::sealed::SealError;
+use crate::{
+    certificates::{
+        acme::{CaError, NewOrder, Placed, Problem, Session},
+        challenges,
+        decisions::{breaker::Admission, lifetime, renewal},
+        failure::During,
+        key_context as certificate_key_context,
+        store::NewCertificate,
+        turns::{self, Turn},
+    },
+    clock::{self, DatabaseTime},
+};
 
 /// How long a CA may take to make a certificate, before somebody looks again later.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
@@ -40,7 +43,7 @@ struct Obtained {
 
 impl Attempt<'_> {
     /// Ends with a stored certificate, or with the reason why not.
-    pub async fn run(&self, now: DateTime<Utc>) -> Result<(), Stop> {
+    pub async fn run(&self, now: DatabaseTime) -> Result<(), Stop> {
         let open = self.open(now).await?;
         if open.is_none() {
             self.look_for_room(now).await?;
@@ -50,11 +53,11 @@ impl Attempt<'_> {
         let session = self.orders.accounts.ca.account(&account.key, &account.url)?;
         let (open, is_resumed) = match open {
             Some(open) => (open, true),
-            None => (self.reserve(now).await?, false),
+            None => (self.reserve().await?, false),
         };
         let obtained = self.obtain(&session, &open, is_resumed).await;
         match obtained {
-            Ok(obtained) => self.keep(obtained, crate::clock::now()).await,
+            Ok(obtained) => self.keep(obtained).await,
             Err(stop) => {
                 self.close(&open, &stop).await?;
                 Err(stop)
@@ -72,7 +75,8 @@ impl Attempt<'_> {
         let Placed { url, order } = self.place(session, open, is_resumed).await?;
         let certificate = self.finalize(session, (&url, order), &key).await?;
         let chain = session.certificate(&certificate).await?;
-        let validity = certified::validity(&chain, hostname, &key, crate::clock::now())?;
+        let now = clock::read(&self.orders.pool).await?;
+        let validity = certified::validity(&chain, hostname, &key, now.get())?;
         Ok(Obtained {
             order_id: open.order_id,
             chain,
@@ -178,13 +182,14 @@ impl Attempt<'_> {
     }
 
     /// Stores the certificate, if the turn is still ours and the hostname still somebody's.
-    async fn keep(&self, obtained: Obtained, now: DateTime<Utc>) -> Result<(), Stop> {
+    async fn keep(&self, obtained: Obtained) -> Result<(), Stop> {
         let (issuer, hostname) = (self.orders.issuer(), &self.turn.hostname);
         let (not_before, not_after) = obtained.validity;
         let (renews_at, urgent_at) = (
             lifetime::renews_at(not_before, not_after),
             lifetime::urgent_at(not_before, not_after),
         );
+        let (mut tx, now) = clock::begin(&self.orders.pool).await?;
         let new = NewCertificate {
             chain: obtained.chain,
             key_sealed: self
@@ -196,9 +201,8 @@ impl Attempt<'_> {
             renews_at,
             urgent_at,
             profile: obtained.profile,
-            suggestion_due_at: Some(now),
+            suggestion_due_at: Some(now.get()),
         };
-        let mut tx = self.orders.pool.begin().await?;
         crate::certificates::store::lock_holder(&mut tx, hostname).await?;
         if !turns::store::done(&mut tx, issuer, self.turn, renewal::due_at(renews_at, urgent_at)).await? {
             return Err(Stop::Lost);
@@ -213,11 +217,10 @@ impl Attempt<'_> {
 
     /// An order that is over is not gone on with; one that may still come to something stays open.
     async fn close(&self, open: &Open, stop: &Stop) -> Result<(), Stop> {
-        let now = crate::clock::now();
+        let (mut tx, now) = clock::begin(&self.orders.pool).await?;
         let Some((outcome, is_placed)) = over(stop, now - open.created_at) else {
             return Ok(());
         };
-        let mut tx = self.orders.pool.begin().await?;
         if turns::store::confirm(&mut tx, self.orders.issuer(), self.turn).await? {
             match is_placed {
                 true => store::finish(&mut tx, open.order_id, outcome, now).await?,

@@ -7,7 +7,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::future::try_join_all;
 use url::Url;
 
@@ -17,6 +17,7 @@ use crate::{
         challenges::{self, ChallengeType, Offer, WELL_KNOWN},
         failure::Failure,
     },
+    clock::{self, DatabaseTime},
     dns::Dns,
     domains::connection::{Connection, Expected, Observation, Records, Verdict, judge},
     outbound::{Get, Outbound},
@@ -38,7 +39,7 @@ pub struct Preflight {
 
 impl Orders {
     /// Nothing of it reaches the CA.
-    pub(super) async fn look_first(&self, hostname: &str, now: DateTime<Utc>) -> Result<(), Stop> {
+    pub(super) async fn look_first(&self, hostname: &str, now: DatabaseTime) -> Result<(), Stop> {
         let records = self.preflight.records(hostname).await;
         let addresses = addresses(&records);
         let expected = Expected {
@@ -55,31 +56,33 @@ impl Orders {
             Some(Verdict::Wrong(fault) | Verdict::Undetermined(fault)) => Err(Stop::Preflight(Failure::not_connected(
                 &fault.cause,
                 &fault.message,
-                now,
+                now.get(),
             ))),
             None => Ok(()),
         }
     }
 
     /// A token that no CA knows, asked for as the CA will ask, at every address that it may use.
-    async fn test_ourselves(&self, hostname: &str, addresses: &[IpAddr], now: DateTime<Utc>) -> Result<(), Stop> {
+    async fn test_ourselves(&self, hostname: &str, addresses: &[IpAddr], now: DatabaseTime) -> Result<(), Stop> {
         let token = BASE64_URL_SAFE_NO_PAD.encode(crate::sealed::random::<32>());
         let answer = self.accounts.key_authorization(&token).await?;
+        let (mut db, offered_at) = clock::acquire(&self.pool).await?;
         let offer = Offer {
             issuer: self.issuer(),
             hostname,
             token: &token,
             typ: self.challenge,
-            expires_at: now + TOKEN_KEPT,
+            expires_at: offered_at + TOKEN_KEPT,
         };
-        challenges::store::offer(&mut *self.pool.acquire().await?, &[offer]).await?;
+        challenges::store::offer(&mut db, &[offer]).await?;
+        drop(db);
         challenges::seen_by_all(&self.pool, hostname, &token, self.patience).await?;
         let asked = addresses.iter().map(|address| async {
             let seen = self
                 .preflight
                 .ask(self.challenge, hostname, *address, (&token, &answer))
                 .await;
-            seen.map_err(|seen| Stop::Preflight(Failure::self_test_unreached(hostname, *address, &seen, now)))
+            seen.map_err(|seen| Stop::Preflight(Failure::self_test_unreached(hostname, *address, &seen, now.get())))
         });
         let seen = try_join_all(asked).await.map(drop);
         // Nobody asks for it again, and every node keeps what is not withdrawn.

@@ -2,15 +2,18 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Attempt, Orders, Stop};
-use crate::certificates::{
-    acme::CaError,
-    decisions::{
-        back_off::{self, Failed},
-        breaker::Admission,
+use crate::{
+    certificates::{
+        acme::CaError,
+        decisions::{
+            back_off::{self, Failed},
+            breaker::Admission,
+        },
+        failure::{self, Culprit, During, Failure},
+        told,
+        turns::{Postponed, Turn},
     },
-    failure::{self, Culprit, During, Failure},
-    told,
-    turns::{Postponed, Turn},
+    clock::{self, DatabaseTime},
 };
 
 /// Between two looks at a host of our own that is not ready.
@@ -24,13 +27,9 @@ const UNOPENED: TimeDelta = TimeDelta::minutes(10);
 
 impl Orders {
     /// What follows from how `attempt` ended.
-    pub async fn settle(
-        &self,
-        attempt: &Attempt<'_>,
-        ended: Result<(), Stop>,
-        now: DateTime<Utc>,
-    ) -> Result<(), sqlx::Error> {
+    pub async fn settle(&self, attempt: &Attempt<'_>, ended: Result<(), Stop>) -> Result<(), sqlx::Error> {
         let turn = attempt.turn;
+        let now = clock::read(&self.pool).await?;
         let stop = match ended {
             Ok(()) => return self.accounts.ca_works(attempt.admitted, now).await,
             Err(Stop::Lost) => return Ok(()),
@@ -45,17 +44,17 @@ impl Orders {
             ca.said = postponed.failure.ca.as_ref().map(|ca| format!("{}: {}", ca.kind, ca.detail)),
             "no certificate"
         );
-        let mut tx = self.pool.begin().await?;
+        let (mut tx, now) = clock::begin(&self.pool).await?;
         told::postpone(&mut tx, self.issuer(), turn, &postponed, now).await?;
         tx.commit().await
     }
 
-    async fn judge(&self, attempt: &Attempt<'_>, stop: Stop, now: DateTime<Utc>) -> Result<Postponed, sqlx::Error> {
+    async fn judge(&self, attempt: &Attempt<'_>, stop: Stop, now: DatabaseTime) -> Result<Postponed, sqlx::Error> {
         let (turn, admitted) = (attempt.turn, attempt.admitted);
         let (error, during) = match stop {
             Stop::Preflight(failure) => {
                 self.give_up_probe(admitted, now).await?;
-                return Ok(fails(turn, Failed::PreFlight, failure, None, now));
+                return Ok(fails(turn, Failed::PreFlight, failure, None, now.get()));
             }
             Stop::Wait { failure, until } => {
                 self.give_up_probe(admitted, now).await?;
@@ -65,8 +64,8 @@ impl Orders {
             // trouble of the CA's, three such names would hold up all others.
             Stop::Slow => {
                 self.accounts.ca_works(admitted, now).await?;
-                let (failure, _) = failure::of(&CaError::Timeout, &turn.hostname, During::Order, now);
-                return Ok(waits(turn, failure, now + PENDING));
+                let (failure, _) = failure::of(&CaError::Timeout, &turn.hostname, During::Order, now.get());
+                return Ok(waits(turn, failure, now.get() + PENDING));
             }
             Stop::Ca(error, during) => (error, during),
             Stop::Invalid(problem) => (CaError::Refused(problem), During::Order),
@@ -82,10 +81,10 @@ impl Orders {
                     error = crate::telemetry::one_line(&error),
                     "an order waits"
                 );
-                return Ok(waits(turn, Failure::of_us(&error.to_string(), now), until));
+                return Ok(waits(turn, Failure::of_us(&error.to_string(), now.get()), until.get()));
             }
         };
-        let (failure, culprit) = failure::of(&error, &turn.hostname, during, now);
+        let (failure, culprit) = failure::of(&error, &turn.hostname, during, now.get());
         let retry_at = failure::retry_at(&error);
         match culprit {
             Culprit::Ca | Culprit::Account => {
@@ -99,18 +98,18 @@ impl Orders {
                 Ok(waits(
                     turn,
                     failure,
-                    breaker.paused_until.unwrap_or(now).max(now + SOON),
+                    breaker.paused_until.unwrap_or(now.get()).max(now.get() + SOON),
                 ))
             }
             Culprit::Name | Culprit::Us | Culprit::Order => {
                 self.accounts.ca_works(admitted, now).await?;
-                Ok(fails(turn, Failed::Order, failure, retry_at, now))
+                Ok(fails(turn, Failed::Order, failure, retry_at, now.get()))
             }
         }
     }
 
     /// It was to find out whether the CA is back, and did not ask: another may.
-    pub async fn give_up_probe(&self, admitted: Admission, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    pub async fn give_up_probe(&self, admitted: Admission, now: DatabaseTime) -> Result<(), sqlx::Error> {
         match admitted {
             Admission::OneProbe => self.accounts.let_another_probe(now).await,
             Admission::Open | Admission::Closed(_) => Ok(()),

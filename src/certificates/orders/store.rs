@@ -1,13 +1,16 @@
 //! Every statement on `acme_orders`. What changes an order names the turn that it belongs to: a node that has lost
 //! its turn changes nothing.
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Current, Open, Orders, Outcome, Reservation};
-use crate::certificates::{
-    decisions::budget::{Limit, Usage, Used},
-    turns::Turn,
+use crate::{
+    certificates::{
+        decisions::budget::{Limit, Usage, Used},
+        turns::Turn,
+    },
+    clock::DatabaseTime,
 };
 
 /// The order of `hostname` that is not finished.
@@ -52,9 +55,9 @@ pub async fn usage(
     orders: &Orders,
     hostname: &str,
     registered_domain: &str,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Usage, sqlx::Error> {
-    let since = |limit: Option<Limit>| limit.map_or(now, |limit| now - limit.per);
+    let since = |limit: Option<Limit>| limit.map_or(now, |limit| now - limit.per).get();
     let limits = &orders.limits;
     let row = sqlx::query!(
         r#"select o.count as "orders!", o.oldest as first_order, d.count as "of_domain!", d.oldest as first_of_domain,
@@ -89,9 +92,9 @@ pub async fn usage(
         since(limits.orders),
         since(limits.of_domain),
         since(limits.of_name),
-        now - limits.failures.per,
+        now.get() - limits.failures.per,
         since(limits.of_self_registered),
-        now - limits.failures_of_domain.per,
+        now.get() - limits.failures_of_domain.per,
     )
     .fetch_one(db)
     .await?;
@@ -173,13 +176,13 @@ pub async fn finish(
     db: &mut PgConnection,
     order_id: Uuid,
     outcome: Outcome,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update acme_orders set outcome = $2, finished_at = $3, key_sealed = null where order_id = $1 and finished_at is null",
         order_id,
         outcome.as_str(),
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -191,14 +194,14 @@ pub async fn finish_unplaced(
     db: &mut PgConnection,
     order_id: Uuid,
     outcome: Outcome,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update acme_orders set outcome = $2, finished_at = $3, key_sealed = null
           where order_id = $1 and finished_at is null and url is null",
         order_id,
         outcome.as_str(),
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -218,11 +221,11 @@ pub async fn list_unknown(db: &mut PgConnection, issuer: &str, urls: &[String]) 
 }
 
 /// Orders that count against no limit any more, and the keys of orders that nobody goes on with.
-pub async fn delete_old(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub async fn delete_old(db: &mut PgConnection, now: DatabaseTime) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from acme_orders where finished_at < $1 or created_at < $2",
-        now - TimeDelta::days(8),
-        now - TimeDelta::days(30),
+        now.get() - TimeDelta::days(8),
+        now.get() - TimeDelta::days(30),
     )
     .execute(db)
     .await?;

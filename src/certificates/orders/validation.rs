@@ -6,9 +6,12 @@ use rustls_acme::acme::{Auth, AuthStatus, Challenge, ChallengeType as Offered, O
 use tokio::time::Instant;
 
 use super::{Orders, Stop};
-use crate::certificates::{
-    acme::{Authorization, CaError, Problem, Session},
-    challenges::{self, ChallengeType, Offer},
+use crate::{
+    certificates::{
+        acme::{Authorization, CaError, Problem, Session},
+        challenges::{self, ChallengeType, Offer},
+    },
+    clock,
 };
 
 /// How long a CA may take to validate, before somebody looks again later.
@@ -50,14 +53,16 @@ impl Orders {
 
     async fn answer(&self, session: &Session<'_>, hostname: &str, auth: &Auth) -> Result<(), Stop> {
         let challenge = self.choose(auth)?;
+        let (mut db, now) = clock::acquire(&self.pool).await?;
         let offer = Offer {
             issuer: self.issuer(),
             hostname,
             token: &challenge.token,
             typ: self.challenge,
-            expires_at: crate::clock::now() + CHALLENGE_KEPT,
+            expires_at: now + CHALLENGE_KEPT,
         };
-        challenges::store::offer(&mut *self.pool.acquire().await?, &[offer]).await?;
+        challenges::store::offer(&mut db, &[offer]).await?;
+        drop(db);
         if !challenges::seen_by_all(&self.pool, hostname, &challenge.token, self.patience).await? {
             tracing::info!(
                 domain.hostname = hostname,

@@ -3,14 +3,17 @@ pub mod store;
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     acme::CaError,
     orders::{Orders, Stop},
 };
-use crate::work::clock_watch::ClockWatch;
+use crate::{
+    clock::{self, DatabaseTime},
+    work::clock_watch::ClockWatch,
+};
 
 const LOOK: Duration = Duration::from_secs(15);
 /// After the first attempt; after the second twice as long, after the third three times.
@@ -25,7 +28,7 @@ impl Orders {
         loop {
             let revoke = async {
                 clock.wait_until_trusted().await;
-                self.revoke_due(crate::clock::now()).await
+                self.revoke_as_of_now().await
             };
             let revoked = tokio::select! {
                 () = cancel.cancelled() => return,
@@ -41,8 +44,12 @@ impl Orders {
         }
     }
 
+    async fn revoke_as_of_now(&self) -> Result<usize, Stop> {
+        self.revoke_due(clock::read(&self.pool).await?).await
+    }
+
     /// Returns how many were revoked.
-    pub async fn revoke_due(&self, now: DateTime<Utc>) -> Result<usize, Stop> {
+    pub async fn revoke_due(&self, now: DatabaseTime) -> Result<usize, Stop> {
         let mut db = self.pool.acquire().await?;
         let due = store::claim_due(&mut db, self.issuer(), now, AGAIN, AT_ONCE).await?;
         drop(db);

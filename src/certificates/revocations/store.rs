@@ -1,7 +1,9 @@
 //! Every statement on `acme_revocations`.
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+use crate::clock::DatabaseTime;
 
 /// A certificate to be revoked.
 pub struct Due {
@@ -15,7 +17,7 @@ pub struct Due {
 pub async fn claim_due(
     db: &mut PgConnection,
     issuer: &str,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
     again: TimeDelta,
     limit: i64,
 ) -> Result<Vec<Due>, sqlx::Error> {
@@ -31,7 +33,7 @@ pub async fn claim_due(
           where r.revocation_id = due.revocation_id
          returning r.revocation_id, r.hostname, r.certificate",
         issuer,
-        now,
+        now.get(),
         again.as_seconds_f64(),
         limit,
     )

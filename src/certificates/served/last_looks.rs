@@ -49,7 +49,7 @@ impl Served {
         let last = Last {
             state: looked.state,
             not_after: looked.not_after(),
-            at: looked.at,
+            at: looked.at.get(),
         };
         let before = self.lock().insert(looked.hostname.as_str().into(), last);
         before.map(|before| before.state)
@@ -74,8 +74,10 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::{super::Shown, *};
+    use crate::clock::DatabaseTime;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test chooses the time")]
     fn the_last_look_at_each_name_counts_and_the_soonest_end_is_known() {
         let served = Served::default();
         let start = DateTime::UNIX_EPOCH;
@@ -88,7 +90,7 @@ mod tests {
                     fingerprint: vec![1],
                     not_after: Some(start + TimeDelta::days(days)),
                 }),
-                at: start + TimeDelta::seconds(second),
+                at: DatabaseTime::assumed(start + TimeDelta::seconds(second)),
             })
         };
         assert_eq!(look("a", State::Outdated, Some(3), 1), None);

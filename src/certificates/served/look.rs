@@ -14,7 +14,10 @@ use tokio::{net::TcpStream, time::timeout};
 use uuid::Uuid;
 
 use super::{Expected, Looked, Shown, State, Verdict, handshake::Handshakes, judge, store};
-use crate::outbound::{ConnectError, Outbound};
+use crate::{
+    clock::{self, DatabaseTime},
+    outbound::{ConnectError, Outbound},
+};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -64,9 +67,9 @@ impl Looker {
 
     pub async fn look(&self, place: &Place, expected: Expected) -> Result<Outcome, sqlx::Error> {
         let shown = self.shown(place, &expected.hostname).await;
-        let now = crate::clock::now();
-        if judge(&shown, &expected, now) == Verdict::Is(State::Current) {
-            return Ok(Outcome::Seen(looked(place, &expected, shown, State::Current)));
+        let now = clock::read(&self.pool).await?;
+        if judge(&shown, &expected, now.get()) == Verdict::Is(State::Current) {
+            return Ok(Outcome::Seen(looked(place, &expected, shown, (State::Current, now))));
         }
         let mut db = self.pool.acquire().await?;
         let found = store::find_expected(&mut db, &self.names, &expected.hostname).await?;
@@ -78,8 +81,9 @@ impl Looker {
         if !self.is_open.load(Ordering::Acquire) {
             return Ok(Outcome::Gone);
         }
-        Ok(match judge(&shown, &expected, crate::clock::now()) {
-            Verdict::Is(state) => Outcome::Seen(looked(place, &expected, shown, state)),
+        let now = clock::read(&self.pool).await?;
+        Ok(match judge(&shown, &expected, now.get()) {
+            Verdict::Is(state) => Outcome::Seen(looked(place, &expected, shown, (state, now))),
             Verdict::TooEarly => Outcome::TooEarly(expected),
         })
     }
@@ -118,12 +122,12 @@ impl Place {
     }
 }
 
-fn looked(place: &Place, expected: &Expected, shown: Shown, state: State) -> Looked {
+fn looked(place: &Place, expected: &Expected, shown: Shown, (state, at): (State, DatabaseTime)) -> Looked {
     Looked {
         hostname: expected.hostname.clone(),
         address: place.name(),
         state,
         shown,
-        at: crate::clock::now(),
+        at,
     }
 }

@@ -12,6 +12,8 @@ pub mod watch;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use crate::clock::DatabaseTime;
+
 pub use last_looks::{Counts, Served};
 pub use look::{Looker, Names};
 pub use public::Public;
@@ -110,7 +112,7 @@ pub struct Looked {
     pub address: String,
     pub state: State,
     pub shown: Shown,
-    pub at: DateTime<Utc>,
+    pub at: DatabaseTime,
 }
 
 impl Looked {

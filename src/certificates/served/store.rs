@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Expected, Looked, look::Names};
+use crate::clock::DatabaseTime;
 
 /// Certificates stored within this time were stored a moment ago.
 const RECENT_SECONDS: f64 = 60.0;
@@ -101,7 +102,7 @@ pub async fn upsert(db: &mut PgConnection, node_id: Uuid, looked: &[Looked]) -> 
     let texts = |text: fn(&Looked) -> &str| looked.iter().map(|one| text(one).to_owned()).collect::<Vec<_>>();
     let fingerprints: Vec<_> = looked.iter().map(Looked::fingerprint).collect();
     let not_after: Vec<_> = looked.iter().map(Looked::not_after).collect();
-    let at: Vec<_> = looked.iter().map(|one| one.at).collect();
+    let at: Vec<_> = looked.iter().map(|one| one.at.get()).collect();
     sqlx::query!(
         "insert into served_certificates (node_id, hostname, address, state, fingerprint, not_after, checked_at)
          select distinct on (hostname, address) $1, hostname, address, state, fingerprint, not_after, checked_at
@@ -125,11 +126,11 @@ pub async fn upsert(db: &mut PgConnection, node_id: Uuid, looked: &[Looked]) -> 
 }
 
 /// Forgets what the node last saw before `at`: names that are no longer to be served.
-pub async fn delete_before(db: &mut PgConnection, node_id: Uuid, at: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn delete_before(db: &mut PgConnection, node_id: Uuid, at: DatabaseTime) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from served_certificates where node_id = $1 and checked_at < $2",
         node_id,
-        at,
+        at.get(),
     )
     .execute(db)
     .await?;

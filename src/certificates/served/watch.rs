@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use tokio::{sync::mpsc::Sender, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +15,7 @@ use super::{
     schedule::{Changed, PACE, pace},
     store,
 };
+use crate::clock::{self, DatabaseTime};
 
 /// Between two questions whether anything was stored.
 const READ: Duration = Duration::from_secs(2);
@@ -39,7 +39,8 @@ pub struct Watch {
 struct Walk {
     page: VecDeque<Expected>,
     after: String,
-    began_at: DateTime<Utc>,
+    /// `None`: it has not begun.
+    began_at: Option<DatabaseTime>,
     pace: Duration,
     next_at: Instant,
 }
@@ -58,7 +59,7 @@ impl Watch {
             walk: Walk {
                 page: VecDeque::new(),
                 after: String::new(),
-                began_at: crate::clock::now(),
+                began_at: None,
                 pace: pace(0, true),
                 next_at: now,
             },
@@ -118,7 +119,8 @@ impl Watch {
         if let Some(expected) = self.walk.page.pop_front() {
             return self.look(expected, false).await;
         }
-        let mut db = self.looker.pool.acquire().await?;
+        let (mut db, now) = clock::acquire(&self.looker.pool).await?;
+        let began_at = *self.walk.began_at.get_or_insert(now);
         let page = store::list_expected(&mut db, &self.looker.names, &self.walk.after, PAGE).await?;
         if let Some(last) = page.last() {
             self.walk.after.clone_from(&last.hostname);
@@ -126,11 +128,11 @@ impl Watch {
             return Ok(());
         }
         // Once round. What was not met is no longer to be served.
-        store::delete_before(&mut db, self.looker.node_id, self.walk.began_at).await?;
+        store::delete_before(&mut db, self.looker.node_id, began_at).await?;
         let names = store::count_certificates(&mut db, &self.looker.names.issuer).await?;
-        self.served.forget_before(self.walk.began_at);
+        self.served.forget_before(began_at.get());
         self.walk.after.clear();
-        self.walk.began_at = crate::clock::now();
+        self.walk.began_at = Some(now);
         self.walk.pace = pace(names, false);
         Ok(())
     }

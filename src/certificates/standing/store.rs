@@ -1,14 +1,15 @@
 //! Counts.
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::PgConnection;
 
 use super::Standing;
+use crate::clock::DatabaseTime;
 
 pub async fn count(
     db: &mut PgConnection,
     issuer: &str,
     window: TimeDelta,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Standing, sqlx::Error> {
     sqlx::query_as!(
         Standing,
@@ -20,8 +21,8 @@ pub async fn count(
                   null::bigint as orders_left,
                   coalesce((select paused_until > $2 from acme_accounts where issuer = $1), false) as "is_paused!""#,
         issuer,
-        now,
-        now - window,
+        now.get(),
+        now.get() - window,
     )
     .fetch_one(db)
     .await

@@ -4,7 +4,7 @@ pub mod store;
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -17,7 +17,10 @@ use super::{
     orders::Orders,
     turns,
 };
-use crate::work::clock_watch::ClockWatch;
+use crate::{
+    clock::{self, DatabaseTime},
+    work::clock_watch::ClockWatch,
+};
 use store::Asked;
 
 const LOOK: Duration = Duration::from_secs(30);
@@ -40,7 +43,7 @@ impl Orders {
         loop {
             let ask = async {
                 clock.wait_until_trusted().await;
-                self.ask_when_to_renew(crate::clock::now()).await
+                self.ask_as_of_now().await
             };
             let asked = tokio::select! {
                 () = cancel.cancelled() => return,
@@ -61,11 +64,15 @@ impl Orders {
         }
     }
 
+    async fn ask_as_of_now(&self) -> Result<Looked, sqlx::Error> {
+        self.ask_when_to_renew(clock::read(&self.pool).await?).await
+    }
+
     /// About as many as are due, and no more than a few.
-    pub async fn ask_when_to_renew(&self, now: DateTime<Utc>) -> Result<Looked, sqlx::Error> {
+    pub async fn ask_when_to_renew(&self, now: DatabaseTime) -> Result<Looked, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let breaker = account::store::find_breaker(&mut db, self.issuer()).await?;
-        if breaker.unwrap_or_default().admits(now) != Admission::Open {
+        if breaker.unwrap_or_default().admits(now.get()) != Admission::Open {
             return Ok(Looked::Unasked);
         }
         if !store::is_any_due(&mut db, self.issuer(), now).await? {
@@ -94,7 +101,7 @@ impl Orders {
         Ok(Looked::Asked(asked))
     }
 
-    async fn ask(&self, certificate: &Asked, now: DateTime<Utc>) -> Result<Result<(), CaError>, sqlx::Error> {
+    async fn ask(&self, certificate: &Asked, now: DatabaseTime) -> Result<Result<(), CaError>, sqlx::Error> {
         let Some(id) = certificate_id(&certificate.leaf) else {
             return Ok(Ok(()));
         };
@@ -114,11 +121,11 @@ impl Orders {
             .and_then(|before| serde_json::from_value(before).ok());
         let draw = u64::from_le_bytes(crate::sealed::random::<8>());
         let is_same = before.is_some_and(|before| before.is_same(&suggestion));
-        let chosen = renewal::choose(&suggestion, draw, now);
+        let chosen = renewal::choose(&suggestion, draw, now.get());
         let mut tx = self.pool.begin().await?;
         // As whoever stores a certificate does: the turn first, or the two wait for each other.
         turns::store::lock(&mut tx, self.issuer(), &certificate.hostname).await?;
-        let again = renewal::ask_again_at(retry_after, now);
+        let again = renewal::ask_again_at(retry_after, now.get());
         match chosen {
             // Drawn once in a window, and kept.
             Some(_) if !is_same => {

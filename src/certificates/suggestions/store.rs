@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use crate::certificates::decisions::renewal::Suggestion;
+use crate::{certificates::decisions::renewal::Suggestion, clock::DatabaseTime};
 
 /// A certificate that the CA is asked about.
 pub struct Asked {
@@ -17,11 +17,11 @@ pub struct Asked {
     pub suggestion: Option<serde_json::Value>,
 }
 
-pub async fn is_any_due(db: &mut PgConnection, issuer: &str, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+pub async fn is_any_due(db: &mut PgConnection, issuer: &str, now: DatabaseTime) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from certificates where issuer = $1 and suggestion_due_at <= $2) as "exists!""#,
         issuer,
-        now,
+        now.get(),
     )
     .fetch_one(db)
     .await
@@ -31,8 +31,8 @@ pub async fn is_any_due(db: &mut PgConnection, issuer: &str, now: DateTime<Utc>)
 pub async fn claim_due(
     db: &mut PgConnection,
     issuer: &str,
-    now: DateTime<Utc>,
-    again: DateTime<Utc>,
+    now: DatabaseTime,
+    again: DatabaseTime,
     limit: i64,
 ) -> Result<Vec<Asked>, sqlx::Error> {
     sqlx::query_as!(
@@ -47,8 +47,8 @@ pub async fn claim_due(
           where c.certificate_id = due.certificate_id
          returning c.certificate_id, c.hostname, c.chain[1] as "leaf!", c.not_before, c.not_after, c.suggestion"#,
         issuer,
-        now,
-        again,
+        now.get(),
+        again.get(),
         limit,
     )
     .fetch_all(db)

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::failure::Failure;
+use crate::clock::DatabaseTime;
 
 /// A hostname claimed by this node.
 #[expect(
@@ -42,8 +43,8 @@ pub struct Eligible {
 
 /// For how long, and how many, hostnames are claimed.
 pub struct Lease {
-    pub now: DateTime<Utc>,
-    pub until: DateTime<Utc>,
+    pub now: DatabaseTime,
+    pub until: DatabaseTime,
     pub limit: i64,
     /// How many of them may have a certificate already.
     pub renewals: i64,

@@ -3,6 +3,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 
 use super::{Eligible, Lease, Postponed, Turn};
+use crate::clock::DatabaseTime;
 
 /// Gives a turn to those of `hostnames` that are to have a certificate and have none. One that waits only because
 /// it did not point at us has its turn at once. Returns how many have it now.
@@ -10,7 +11,7 @@ pub async fn want(
     db: &mut PgConnection,
     eligible: &Eligible,
     hostnames: &[String],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<u64, sqlx::Error> {
     let inserted = sqlx::query!(
         "insert into certificate_leases (hostname, issuer, due_at)
@@ -24,7 +25,7 @@ pub async fn want(
           where certificate_leases.due_at > excluded.due_at and certificate_leases.is_preflight
             and (certificate_leases.failure ->> 'at')::timestamptz < excluded.due_at - interval '1 minute'",
         eligible.issuer,
-        now,
+        now.get(),
         hostnames,
         eligible.connected_only,
     )
@@ -35,7 +36,7 @@ pub async fn want(
 
 /// Gives a turn to everything that is to have a certificate and was not told of: after a start, another choice of CA,
 /// a hint that was lost. Reads every domain.
-pub async fn want_all(db: &mut PgConnection, eligible: &Eligible, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub async fn want_all(db: &mut PgConnection, eligible: &Eligible, now: DatabaseTime) -> Result<u64, sqlx::Error> {
     let inserted = sqlx::query!(
         "insert into certificate_leases (hostname, issuer, due_at, urgency)
          select wanted.hostname, $1, coalesce(least(c.renews_at, c.urgent_at), $2), case when c.hostname is null then 1 else 2 end
@@ -50,7 +51,7 @@ pub async fn want_all(db: &mut PgConnection, eligible: &Eligible, now: DateTime<
           where l.hostname is null
              on conflict do nothing",
         eligible.issuer,
-        now,
+        now.get(),
         &eligible.own_hosts,
         eligible.connected_only,
     )
@@ -60,26 +61,26 @@ pub async fn want_all(db: &mut PgConnection, eligible: &Eligible, now: DateTime<
 }
 
 /// What expires soon goes first, whatever it waited for.
-pub async fn raise_urgency(db: &mut PgConnection, issuer: &str, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub async fn raise_urgency(db: &mut PgConnection, issuer: &str, now: DatabaseTime) -> Result<u64, sqlx::Error> {
     let raised = sqlx::query!(
         "update certificate_leases l set urgency = 0
            from certificates c
           where c.hostname = l.hostname and c.issuer = $1 and l.issuer = $1 and c.urgent_at <= $2 and l.urgency <> 0",
         issuer,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
     Ok(raised.rows_affected())
 }
 
-pub async fn is_any_due(db: &mut PgConnection, issuer: &str, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+pub async fn is_any_due(db: &mut PgConnection, issuer: &str, now: DatabaseTime) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from certificate_leases where issuer = $1 and urgency = 0 and due_at <= $2 and lease_until <= $2)
                or exists (select from certificate_leases where issuer = $1 and urgency = 1 and due_at <= $2 and lease_until <= $2)
                or exists (select from certificate_leases where issuer = $1 and urgency = 2 and due_at <= $2 and lease_until <= $2) as "exists!""#,
         issuer,
-        now,
+        now.get(),
     )
     .fetch_one(db)
     .await
@@ -143,8 +144,8 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
                           and d.suspended_at is null and o.suspended_at is null
                           and (not $6 or d.connection = 'direct' and k.connected_at is not null))) as "is_eligible!""#,
         eligible.issuer,
-        lease.now,
-        lease.until,
+        lease.now.get(),
+        lease.until.get(),
         lease.limit,
         &eligible.own_hosts,
         eligible.connected_only,
@@ -186,14 +187,14 @@ pub async fn extend(
     db: &mut PgConnection,
     issuer: &str,
     turn: &Turn,
-    until: DateTime<Utc>,
+    until: DatabaseTime,
 ) -> Result<bool, sqlx::Error> {
     let extended = sqlx::query!(
         "update certificate_leases set lease_until = $4 where hostname = $1 and issuer = $2 and epoch = $3",
         turn.hostname,
         issuer,
         turn.epoch,
-        until,
+        until.get(),
     )
     .execute(db)
     .await?;

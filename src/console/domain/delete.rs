@@ -30,8 +30,9 @@ pub async fn show(
     hostname: web::Path<String>,
 ) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::DomainsWrite)?;
-    let domain = find(&mut *console.pool.acquire().await?, &scope, &hostname).await?;
-    let state = domain.certificate_state(&console.checker.expected, crate::clock::now());
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let domain = find(&mut db, &scope, &hostname).await?;
+    let state = domain.certificate_state(&console.checker.expected, now.get());
     Ok(page::show(&DeletePage {
         frame: Frame::member(&request, &member, Section::Domains),
         hostname: domain.hostname,
@@ -49,13 +50,13 @@ pub async fn submit(
 ) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::DomainsWrite)?;
     let form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     let seen = find(&mut tx, &scope, &hostname).await?;
     let domain = domains::find_to_change(&mut tx, &scope, seen.id).await?;
     if form.has("revoke_certificate", "yes") {
         store::revoke_certificates(&mut tx, &scope, domain.id).await?;
     }
-    domains::delete(&mut tx, &scope, &domain, crate::clock::now()).await?;
+    domains::delete(&mut tx, &scope, &domain, now).await?;
     tx.commit().await?;
     Ok(page::go_to("/domains?done=deleted"))
 }

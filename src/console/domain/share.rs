@@ -52,14 +52,14 @@ pub async fn create(
 ) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::DomainsWrite)?;
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     let domain = find(&mut tx, &scope, &hostname).await?;
     let lifetime = form.parse("days", |text| {
         let days = text.trim().parse().map_err(|_| "must be a number from 1 to 90")?;
         Lifetime::of_days(days)
     });
     if let Some(lifetime) = lifetime {
-        match share_links::create(&mut tx, &scope, &domain, lifetime, crate::clock::now()).await {
+        match share_links::create(&mut tx, &scope, &domain, lifetime, now).await {
             Ok((link, token)) => {
                 tx.commit().await?;
                 let url = format!("{}/share/{}", console.portal_url, token.expose());

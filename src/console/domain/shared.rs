@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     accounts::organisations::branding::Branding,
+    clock::DatabaseTime,
     console::{
         Console,
         fault::Fault,
@@ -54,8 +55,7 @@ pub async fn show(
     console: web::Data<Console>,
     token: web::Path<String>,
 ) -> Result<HttpResponse, Fault> {
-    let now = crate::clock::now();
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let opened = match LinkToken::parse(&token) {
         Some(token) => open(&mut db, &token, now).await,
         None => Err(ShareLinkError::NotFound),
@@ -70,7 +70,7 @@ pub async fn show(
         }
         Err(other) => return Err(other.into()),
     };
-    let live = Live::new(&domain, &console.checker.expected, now, Reader::Guest);
+    let live = Live::new(&domain, &console.checker.expected, now.get(), Reader::Guest);
     if page::query(&request, "part").as_deref() == Some("live") {
         return Ok(kept_nowhere(page::show(&live)));
     }
@@ -87,7 +87,7 @@ pub async fn show(
 async fn open(
     db: &mut PgConnection,
     token: &LinkToken,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(Domain, DateTime<Utc>, Branding), ShareLinkError> {
     let (domain, until) = share_links::open(&mut *db, token, now).await?;
     Ok((domain, until, share_links::sender(db, token, now).await?))
@@ -96,8 +96,8 @@ async fn open(
 /// `GET /share/{token}/logo`, without an account.
 pub async fn show_logo(console: web::Data<Console>, token: web::Path<String>) -> Result<HttpResponse, Fault> {
     let token = LinkToken::parse(&token).ok_or(Fault::NoSuchPage)?;
-    let mut db = console.pool.acquire().await?;
-    let logo = share_links::logo(&mut db, &token, crate::clock::now()).await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let logo = share_links::logo(&mut db, &token, now).await?;
     Ok(kept_nowhere(sender::picture(logo.ok_or(Fault::NoSuchPage)?)))
 }
 

@@ -1,6 +1,7 @@
 //! The page of one domain.
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use sqlx::PgConnection;
 
 use super::{
     find,
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::{
     accounts::{Member, Permission, clients},
+    clock::DatabaseTime,
     console::{
         Console,
         fault::Fault,
@@ -60,8 +62,9 @@ pub async fn show(
     let query = |name: &str| page::query(&request, name);
     let part = query("part");
     if part.as_deref() == Some("live") {
-        let client = client_of(&console, &member, &domain).await?;
-        return Ok(page::show(&live(&console, &domain, &client)));
+        let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+        let client = client_of(&mut db, &member, &domain).await?;
+        return Ok(page::show(&live(&console, &domain, &client, now)));
     }
     let walked = match query("probe") {
         Some(_) => Some(look::walk(&console, &scope, &domain).await?),
@@ -86,8 +89,8 @@ impl Page {
         domain: Domain,
     ) -> Result<Self, Fault> {
         let scope = member.scope(Permission::DomainsRead)?;
-        let client = client_of(console, member, &domain).await?;
-        let mut db = console.pool.acquire().await?;
+        let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+        let client = client_of(&mut db, member, &domain).await?;
         let servers = servers::of_client(&mut db, &scope, &domain).await?;
         let query = |name: &str| page::query(request, name);
         let foretold = match (query("user"), query("family")) {
@@ -97,9 +100,9 @@ impl Page {
                 asked.answered(&mut db, &scope, &domain, &domain.policy).await?
             }
         };
-        let links = share_links::store::list(&mut db, &scope, domain.id, crate::clock::now()).await?;
+        let links = share_links::store::list(&mut db, &scope, domain.id, now).await?;
         let plots = match member.scope(Permission::RequestsRead) {
-            Ok(scope) => Some(plots::of_domain(&mut db, &scope, &domain.hostname, crate::clock::now()).await?),
+            Ok(scope) => Some(plots::of_domain(&mut db, &scope, &domain.hostname, now).await?),
             Err(_) => None,
         };
         let notice = match page::done(request).as_deref() {
@@ -111,7 +114,7 @@ impl Page {
         };
         Ok(Self {
             frame: Frame::member(request, member, Section::Domains).with_notice(notice),
-            live: live(console, &domain, &client),
+            live: live(console, &domain, &client, now),
             client,
             may_write: member.scope(Permission::DomainsWrite).is_ok(),
             walked: None,
@@ -134,14 +137,13 @@ impl Page {
     }
 }
 
-fn live(console: &Console, domain: &Domain, client: &clients::Client) -> Live {
+fn live(console: &Console, domain: &Domain, client: &clients::Client, now: DatabaseTime) -> Live {
     let reader = Reader::Member { client: &client.name };
-    Live::new(domain, &console.checker.expected, crate::clock::now(), reader)
+    Live::new(domain, &console.checker.expected, now.get(), reader)
 }
 
-async fn client_of(console: &Console, member: &Member, domain: &Domain) -> Result<clients::Client, Fault> {
+async fn client_of(db: &mut PgConnection, member: &Member, domain: &Domain) -> Result<clients::Client, Fault> {
     let scope = member.scope(Permission::DomainsRead)?;
-    let mut db = console.pool.acquire().await?;
-    let found = clients::store::find(&mut db, &scope, domain.client_id).await?;
+    let found = clients::store::find(db, &scope, domain.client_id).await?;
     found.ok_or(Fault::NoSuchPage)
 }

@@ -59,10 +59,10 @@ pub async fn submit(
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
     let organisation = find(&console, &member, &id).await?;
     let is_own = organisation.id == member.organisation_id;
-    let (at, done) = match form.value("act") {
+    let (suspends, done) = match form.value("act") {
         "suspend" if is_own => return Err(Fault::Forbidden),
-        "suspend" => (Some(crate::clock::now()), "suspended"),
-        "resume" => (None, "resumed"),
+        "suspend" => (true, "suspended"),
+        "resume" => (false, "resumed"),
         _ => return Err(Fault::NoSuchPage),
     };
     let Some(reason) = form.parse("reason", Name::parse) else {
@@ -75,8 +75,9 @@ pub async fn submit(
     };
     let id = organisation.id;
     // Sent twice, or by two: done and written down once.
-    if organisation.suspended_at.is_some() != at.is_some() {
-        let mut tx = console.pool.begin().await?;
+    if organisation.suspended_at.is_some() != suspends {
+        let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+        let at = suspends.then_some(now);
         organisations::set_suspended_for(&mut tx, operator, id, at, Some(reason.as_str())).await?;
         tx.commit().await?;
     }
@@ -86,7 +87,7 @@ pub async fn submit(
 async fn find(console: &Console, member: &Member, id: &str) -> Result<Organisation, Fault> {
     let operator = operator(member)?;
     let id: Uuid = id.parse().map_err(|_| Fault::NoSuchPage)?;
-    let mut db = console.pool.acquire().await?;
-    let found = store::find_organisation(&mut db, operator, id, crate::clock::now()).await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let found = store::find_organisation(&mut db, operator, id, now).await?;
     found.ok_or(Fault::NoSuchPage)
 }

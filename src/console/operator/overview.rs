@@ -56,10 +56,10 @@ impl Queue {
 
 /// `GET /operator`: `q`, `before`.
 pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Member) -> Result<HttpResponse, Fault> {
-    let (operator, now) = (operator(&member)?, crate::clock::now());
+    let operator = operator(&member)?;
     let wanted = page::query(&request, "q").unwrap_or_default().trim().to_owned();
     let before = page::query(&request, "before").and_then(|id| id.parse().ok());
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let limit = i64::try_from(ON_A_PAGE + 1).unwrap_or(i64::MAX);
     // No name has it.
     let part = wanted.replace('\0', "\u{fffd}");
@@ -74,11 +74,16 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Mem
         next: organisations.last().map(|last| last.id).filter(|_| are_more),
         organisations,
         mails_given_up: queues.mails_given_up,
-        shipped: queues.shipped_at.map(|at| age(at, now)),
+        shipped: queues.shipped_at.map(|at| age(at, now.get())),
         queues: vec![
-            Queue::new("Mails to be sent", queues.mails, queues.mails_since, now),
-            Queue::new("Domains to be looked at", queues.checks, queues.checks_since, now),
-            Queue::new("Certificates being ordered", queues.orders, queues.orders_since, now),
+            Queue::new("Mails to be sent", queues.mails, queues.mails_since, now.get()),
+            Queue::new("Domains to be looked at", queues.checks, queues.checks_since, now.get()),
+            Queue::new(
+                "Certificates being ordered",
+                queues.orders,
+                queues.orders_since,
+                now.get(),
+            ),
         ],
         issuers,
     }))

@@ -26,8 +26,8 @@ struct UnknownDomainsPage {
 /// `GET /operator/unknown-domains`
 pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Member) -> Result<HttpResponse, Fault> {
     let operator = operator(&member)?;
-    let since = crate::clock::now() - UNKNOWN_SINCE;
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let since = now - UNKNOWN_SINCE;
     let domains = store::list_unknown_domains(&mut db, operator, since, AT_MOST).await?;
     Ok(page::show(&UnknownDomainsPage {
         frame: Frame::member(&request, &member, Section::Operator),

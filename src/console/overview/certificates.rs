@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use crate::console::page::age;
 use crate::{
     accounts::Scope,
+    clock::DatabaseTime,
     console::page,
     domains::standing::store::{self, Renewal},
 };
@@ -31,7 +32,7 @@ impl Certificates {
         db: &mut PgConnection,
         scope: &Scope,
         issuer: &str,
-        now: DateTime<Utc>,
+        now: DatabaseTime,
     ) -> Result<Self, sqlx::Error> {
         let failing = store::list_failing(db, scope, issuer, SHOWN).await?;
         let renewals = store::list_renewals(db, scope, issuer, SHOWN).await?;
@@ -51,11 +52,11 @@ impl Certificates {
             .collect();
         let next = renewals
             .first()
-            .map(|next| when(next.renews_at, now))
+            .map(|next| when(next.renews_at, now.get()))
             .unwrap_or_default();
         let others = renewals
             .into_iter()
-            .map(|renewal| line(renewal, now))
+            .map(|renewal| line(renewal, now.get()))
             .filter(|line| lines.iter().all(|other| other.hostname != line.hostname));
         let others: Vec<_> = others.collect();
         lines.extend(others);

@@ -84,13 +84,13 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>) -> Result<H
 async fn overview(request: &HttpRequest, member: &Member, console: &Console) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::DomainsRead)?;
     let requests_scope = member.scope(Permission::RequestsRead)?;
-    let (expected, now) = (&console.checker.expected, crate::clock::now());
-    let mut db = console.pool.acquire().await?;
+    let expected = &console.checker.expected;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let standing = console.standings.find(&mut db, &scope, expected, now).await?;
     let todo = todo::find(&mut db, &scope, &standing, expected, now).await?;
     let plots = plots::of_all(&mut db, &requests_scope, now).await?;
     let filter = Filter {
-        since: Some(now - NEWEST_OF),
+        since: Some(now.get() - NEWEST_OF),
         ..Filter::default()
     };
     let newest = request_log::lists::list(&mut db, &requests_scope, &filter, None, NEWEST).await?;

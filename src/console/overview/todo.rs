@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{Scope, clients},
+    clock::DatabaseTime,
     console::{fault::Fault, page, statuses},
     domains::{
         self, Domain,
@@ -31,7 +32,7 @@ pub async fn find(
     scope: &Scope,
     standing: &Standing,
     expected: &Expected,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Vec<Todo>, Fault> {
     if standing.named.is_empty() {
         return Ok(Vec::new());
@@ -46,16 +47,16 @@ pub async fn find(
     let client_ids: Vec<Uuid> = domains.iter().map(|domain| domain.client_id).collect();
     let names = clients::store::names(db, scope, &client_ids).await?;
     let todo = domains.iter().filter_map(|domain| {
-        let action = next_action(domain, expected, now)?;
+        let action = next_action(domain, expected, now.get())?;
         let client = names.get(&domain.client_id).map_or("the client", String::as_str);
-        let (class, word) = statuses::words(status(domain, expected, now));
+        let (class, word) = statuses::words(status(domain, expected, now.get()));
         Some(Todo {
             hostname: domain.hostname.clone(),
             class,
             status: word,
             who: who(&action, client)?,
             message: action.message,
-            since: page::age(now - since(domain, expected, now)),
+            since: page::age(now - since(domain, expected, now.get())),
         })
     });
     Ok(todo.collect())

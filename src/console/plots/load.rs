@@ -1,11 +1,11 @@
 //! The plots of an organisation, a client or a domain, from the counts that are kept.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Plot, Window, draw};
 use crate::{
     accounts::Scope,
+    clock::DatabaseTime,
     request_log::{Filter, totals::store},
 };
 
@@ -16,7 +16,7 @@ pub struct Plots {
 }
 
 /// Of everything that `scope` may see.
-pub async fn of_all(db: &mut PgConnection, scope: &Scope, now: DateTime<Utc>) -> Result<Plots, sqlx::Error> {
+pub async fn of_all(db: &mut PgConnection, scope: &Scope, now: DatabaseTime) -> Result<Plots, sqlx::Error> {
     pair(db, scope, &Filter::default(), now).await
 }
 
@@ -24,7 +24,7 @@ pub async fn of_client(
     db: &mut PgConnection,
     scope: &Scope,
     client_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Plots, sqlx::Error> {
     let filter = Filter {
         client_id: Some(client_id),
@@ -37,7 +37,7 @@ pub async fn of_domain(
     db: &mut PgConnection,
     scope: &Scope,
     hostname: &str,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Plots, sqlx::Error> {
     let filter = Filter {
         hostname: Some(hostname.to_owned()),
@@ -46,10 +46,10 @@ pub async fn of_domain(
     pair(db, scope, &filter, now).await
 }
 
-async fn pair(db: &mut PgConnection, scope: &Scope, filter: &Filter, now: DateTime<Utc>) -> Result<Plots, sqlx::Error> {
+async fn pair(db: &mut PgConnection, scope: &Scope, filter: &Filter, now: DatabaseTime) -> Result<Plots, sqlx::Error> {
     Ok(Plots {
-        day: load(db, scope, filter, Window::last_24_hours(now)).await?,
-        month: load(db, scope, filter, Window::last_30_days(now)).await?,
+        day: load(db, scope, filter, Window::last_24_hours(now.get())).await?,
+        month: load(db, scope, filter, Window::last_30_days(now.get())).await?,
     })
 }
 

@@ -15,6 +15,7 @@ use crate::{
         Member, Permission, Scope,
         clients::{self, Client, ClientError},
     },
+    clock::DatabaseTime,
     console::{
         Console,
         fault::Fault,
@@ -82,13 +83,13 @@ async fn draw(
     form: Form,
 ) -> Result<ClientPage, Fault> {
     let scope = member.scope(Permission::DomainsRead)?;
-    let (expected, now) = (&console.checker.expected, crate::clock::now());
+    let (expected, now) = (&console.checker.expected, DatabaseTime::read(&mut *db).await?);
     let question = Question {
         client_id: Some(client.id),
         ..Question::default()
     };
-    let page = lists::list(&mut *db, &scope, &question, expected, (SHOWN, now)).await?;
-    let shown = Shown::of(&mut *db, member, page.lines, (expected, now)).await?;
+    let page = lists::list(&mut *db, &scope, &question, expected, (SHOWN, now.get())).await?;
+    let shown = Shown::of(&mut *db, member, page.lines, (expected, now.get())).await?;
     let counts = servers::store::count_domains(&mut *db, &scope, client.id).await?;
     let mut lines = Vec::new();
     for stored in servers::store::list(&mut *db, &scope, Some(client.id), None, SERVERS).await? {

@@ -195,8 +195,8 @@ impl Asked {
 pub async fn show(request: HttpRequest, member: Member, console: web::Data<Console>) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::DomainsRead)?;
     let asked = Asked::of(&request);
-    let (expected, now) = (&console.checker.expected, crate::clock::now());
-    let mut db = console.pool.acquire().await?;
+    let expected = &console.checker.expected;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let client: Option<Client> = match asked.client {
         Some(id) => Some(
             clients::store::find(&mut db, &scope, id)
@@ -217,10 +217,10 @@ pub async fn show(request: HttpRequest, member: Member, console: web::Data<Conso
                 sort: asked.sort,
                 after: asked.after.clone(),
             };
-            lists::list(&mut db, &scope, &question, expected, (LIMIT, now)).await?
+            lists::list(&mut db, &scope, &question, expected, (LIMIT, now.get())).await?
         }
     };
-    let lines = Shown::of(&mut db, &member, page.lines, (expected, now)).await?;
+    let lines = Shown::of(&mut db, &member, page.lines, (expected, now.get())).await?;
     drop(db);
     let at = |after| Asked { after, ..asked.clone() }.address();
     let notice = match page::done(&request).as_deref() {

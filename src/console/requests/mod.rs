@@ -63,11 +63,10 @@ async fn show(request: HttpRequest, member: Member, console: web::Data<Console>)
     let mut form = filter::read(&request);
     let filter = filter::parse(&mut form);
     let before = page::query(&request, "before").and_then(|text| text.parse::<Uuid>().ok());
-    let now = crate::clock::now();
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let (mut rows, mut plot) = (Vec::new(), None);
     if let Some(filter) = &filter {
-        plot = Some(plots::load(&mut db, &scope, filter, window(filter, now)).await?);
+        plot = Some(plots::load(&mut db, &scope, filter, window(filter, now.get())).await?);
         rows = lists::list(&mut db, &scope, filter, before, PAGE + 1).await?;
     }
     let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) <= PAGE;

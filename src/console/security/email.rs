@@ -69,13 +69,12 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let now = crate::clock::now();
     let email = form.parse("email", Email::parse);
-    let is_proved = is_proved(&console, &member, &mut form, now).await?;
+    let is_proved = is_proved(&console, &member, &mut form).await?;
     let (Some(email), true) = (email, is_proved) else {
         return Ok(page::refuse(&page(&request, &console, &member, form).await?));
     };
-    let mut tx = begin_change(&console, &member).await?;
+    let (mut tx, now) = begin_change(&console, &member).await?;
     let answer = match email_changes::begin(&mut tx, &console.keyring, &member, &email, now).await {
         Err(error @ (EmailChangeError::Same | EmailChangeError::TooMany)) => {
             drop(tx);
@@ -146,8 +145,8 @@ pub async fn show_link(
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&request, &member));
     };
-    let mut db = console.pool.acquire().await?;
-    match email_changes::find(&mut db, &console.keyring, &member, &secret, crate::clock::now()).await {
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    match email_changes::find(&mut db, &console.keyring, &member, &secret, now).await {
         Err(EmailChangeError::NotFound) => Ok(over(&request, &member)),
         found => Ok(page::show(&ConfirmPage {
             frame: Frame::member(&request, &member, Section::Settings),
@@ -165,11 +164,10 @@ pub async fn confirm(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let now = crate::clock::now();
     let Some(secret) = SecretText::parse(&token) else {
         return Ok(over(&request, &member));
     };
-    let mut tx = begin_change(&console, &member).await?;
+    let (mut tx, now) = begin_change(&console, &member).await?;
     let (before, email) = match email_changes::confirm(&mut tx, &console.keyring, &member, &secret, now).await {
         Err(EmailChangeError::NotFound) => return Ok(over(&request, &member)),
         confirmed => confirmed?,

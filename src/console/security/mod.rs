@@ -9,8 +9,7 @@ mod sessions;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{
     Console,
@@ -31,6 +30,7 @@ use crate::{
         sessions::Session,
         sign_in::SignInError,
     },
+    clock::DatabaseTime,
     mail::Mail,
     outbox,
 };
@@ -112,8 +112,7 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Mem
         Some("sessions") => Some("Every other browser is signed out."),
         _ => None,
     };
-    let now = crate::clock::now();
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     Ok(page::show(&SecurityPage {
         frame: Frame::member(&request, &member, Section::Settings).with_notice(notice),
         person: person(&mut db, &console, &member).await?,
@@ -132,8 +131,8 @@ async fn person(db: &mut PgConnection, console: &Console, member: &Member) -> Re
 
 /// Whether a form has to ask for the password.
 async fn asks_password(console: &Console, member: &Member) -> Result<bool, Fault> {
-    let mut db = console.pool.acquire().await?;
-    match proof::wanted(&mut db, member, crate::clock::now()).await? {
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    match proof::wanted(&mut db, member, now).await? {
         Wanted::Nothing => Ok(false),
         Wanted::Password => Ok(true),
         Wanted::SignIn => Err(Fault::StaleSignIn),
@@ -142,10 +141,10 @@ async fn asks_password(console: &Console, member: &Member) -> Result<bool, Fault
 }
 
 /// Whether it is shown who sends the form; if not, the form says so.
-async fn is_proved(console: &Console, member: &Member, form: &mut Form, now: DateTime<Utc>) -> Result<bool, Fault> {
+async fn is_proved(console: &Console, member: &Member, form: &mut Form) -> Result<bool, Fault> {
     match asks_password(console, member).await? {
         false => Ok(true),
-        true => is_password_right(console, member, form, PRESENT, now).await,
+        true => is_password_right(console, member, form, PRESENT).await,
     }
 }
 
@@ -155,11 +154,10 @@ async fn is_password_right(
     member: &Member,
     form: &mut Form,
     field: &'static str,
-    now: DateTime<Utc>,
 ) -> Result<bool, Fault> {
     let means = (&console.pool, &*console.keyring, &console.passwords);
     let given = form.value(field).to_owned();
-    match proof::with_password(means, member, given, now).await {
+    match proof::with_password(means, member, given).await {
         Ok(()) => Ok(true),
         Err(error) => {
             form.complain(field, failed_attempt(error, "is wrong")?);
@@ -169,10 +167,13 @@ async fn is_password_right(
 }
 
 /// A transaction in which the member changes how they sign in; refused if the session has ended meanwhile.
-async fn begin_change(console: &Console, member: &Member) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Fault> {
-    let mut tx = console.pool.begin().await?;
+async fn begin_change(
+    console: &Console,
+    member: &Member,
+) -> Result<(Transaction<'static, Postgres>, DatabaseTime), Fault> {
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     match crate::accounts::sessions::lock(&mut tx, member).await? {
-        true => Ok(tx),
+        true => Ok((tx, now)),
         false => Err(Fault::SignedOut(Vec::new())),
     }
 }
@@ -206,7 +207,7 @@ pub(super) async fn tell(
     console: &Console,
     member: &Member,
     (subject, what): (&str, &str),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), Fault> {
     let to = person(db, console, member).await?.email.expose().to_owned();
     let portal = &console.portal_url;

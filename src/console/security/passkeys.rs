@@ -63,16 +63,15 @@ pub async fn challenge(
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
     attempts::take_as(&request, &console, member.session_id.as_bytes())?;
-    let now = crate::clock::now();
     let site = Site::of(&console.portal_url).ok_or(Fault::NoSuchPage)?;
     form.parse("name", Name::parse);
-    let is_proved = is_proved(&console, &member, &mut form, now).await?;
+    let is_proved = is_proved(&console, &member, &mut form).await?;
     if !(is_proved && form.is_fine()) {
         // The script shows the page that says what is wrong.
         return Ok(page::refuse(&page(&request, &console, &member, form).await?));
     }
     let browser = Browser::of(&request);
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let person = person(&mut db, &console, &member).await?;
     let options = passkeys::ask_to_make(&mut db, (&site, browser.visitor()), &member, &person, now).await?;
     Ok(page::json(options))
@@ -86,8 +85,7 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let now = crate::clock::now();
-    let is_proved = is_proved(&console, &member, &mut form, now).await?;
+    let is_proved = is_proved(&console, &member, &mut form).await?;
     let done = match form.value("do") {
         _ if !is_proved => None,
         "add" => add(&request, &console, &member, &mut form).await?,
@@ -106,7 +104,7 @@ async fn add(
     member: &Member,
     form: &mut Form,
 ) -> Result<Option<HttpResponse>, Fault> {
-    let (browser, now) = (Browser::of(request), crate::clock::now());
+    let browser = Browser::of(request);
     let site = Site::of(&console.portal_url).ok_or(Fault::NoSuchPage)?;
     let Some(name) = form.parse("name", Name::parse) else {
         return Ok(None);
@@ -118,7 +116,7 @@ async fn add(
         );
         return Ok(None);
     }
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let site = (&site, browser.visitor());
     let made = match passkeys::answer_to_make(&mut db, site, member, form.value("credential"), now).await {
         Ok(made) => made,
@@ -128,7 +126,7 @@ async fn add(
         }
     };
     drop(db);
-    let mut tx = begin_change(console, member).await?;
+    let (mut tx, now) = begin_change(console, member).await?;
     if let Err(error) = passkeys::keep(&mut tx, member, &name.into_string(), &made, now).await {
         form.complain("", refusal(error)?);
         return Ok(None);
@@ -160,8 +158,7 @@ pub fn refusal(error: PasskeyError) -> Result<String, Fault> {
 
 async fn remove(console: &Console, member: &Member, passkey: &str) -> Result<HttpResponse, Fault> {
     let passkey_id = Uuid::parse_str(passkey).map_err(|_| Fault::NoSuchPage)?;
-    let now = crate::clock::now();
-    let mut tx = begin_change(console, member).await?;
+    let (mut tx, now) = begin_change(console, member).await?;
     if !passkeys::remove(&mut tx, member, passkey_id).await? {
         return Err(Fault::NoSuchPage);
     }

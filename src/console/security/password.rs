@@ -39,7 +39,6 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let now = crate::clock::now();
     let person = person(&mut *console.pool.acquire().await?, &console, &member).await?;
     let about = [
         person.email.expose(),
@@ -47,12 +46,12 @@ pub async fn submit(
         &member.organisation_name,
     ];
     let new = form.parse("new_password", |text| NewPassword::parse(text, &about));
-    let is_right = is_password_right(&console, &member, &mut form, super::PRESENT, now).await?;
+    let is_right = is_password_right(&console, &member, &mut form, super::PRESENT).await?;
     let (Some(new), true) = (new, is_right) else {
         return Ok(page::refuse(&page(&request, &console, &member, form).await?));
     };
     let hash = console.passwords.hash(new).await?;
-    let mut tx = begin_change(&console, &member).await?;
+    let (mut tx, now) = begin_change(&console, &member).await?;
     people::change_password(&mut tx, &member, &hash, Browser::known(&request).as_ref()).await?;
     let secret = sessions::renew(&mut tx, &member, now).await?;
     let what = (

@@ -1,7 +1,6 @@
 //! Turning the second factor on and off, and new recovery codes.
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
-use chrono::{DateTime, Utc};
 
 use super::{
     Console, Fault, Form, Frame, HOME, Member, SecondFactorError, Section, State, asks_password, begin_change,
@@ -81,7 +80,6 @@ pub async fn submit(
     payload: web::Payload,
 ) -> Result<HttpResponse, Fault> {
     let mut form = Form::read(&request, payload.into_inner(), form::LIMIT).await?;
-    let now = crate::clock::now();
     let wanted = match form.value("do") {
         "begin" => None,
         "confirm" => Some(Change::Confirm),
@@ -97,12 +95,12 @@ pub async fn submit(
         None => None,
         Some(_) => form.parse("code", Code::parse),
     };
-    let is_proved = is_proved(&console, &member, &mut form, now).await?;
+    let is_proved = is_proved(&console, &member, &mut form).await?;
     let done = match (wanted, code) {
         _ if !is_proved => None,
-        (None, _) => Some(begin(&console, &member, now).await?),
+        (None, _) => Some(begin(&console, &member).await?),
         (Some(change), Some(code)) => {
-            let done = change.carry_out((&request, &console, &member), &code, &mut form, now);
+            let done = change.carry_out((&request, &console, &member), &code, &mut form);
             done.await?
         }
         (Some(_), None) => None,
@@ -113,8 +111,8 @@ pub async fn submit(
     }
 }
 
-async fn begin(console: &Console, member: &Member, now: DateTime<Utc>) -> Result<HttpResponse, Fault> {
-    let mut tx = begin_change(console, member).await?;
+async fn begin(console: &Console, member: &Member) -> Result<HttpResponse, Fault> {
+    let (mut tx, now) = begin_change(console, member).await?;
     match second_factors::begin(&mut tx, &console.keyring, member, now).await {
         // The page says that it is on.
         Ok(()) | Err(SecondFactorError::IsOn) => {}
@@ -138,9 +136,8 @@ impl Change {
         (request, console, member): (&HttpRequest, &Console, &Member),
         code: &Code,
         form: &mut Form,
-        now: DateTime<Utc>,
     ) -> Result<Option<HttpResponse>, Fault> {
-        let mut tx = match attempt(console, member, form, now).await? {
+        let (mut tx, now) = match attempt(console, member, form).await? {
             true => begin_change(console, member).await?,
             false => return Ok(None),
         };
@@ -208,8 +205,8 @@ impl Change {
     }
 }
 
-async fn attempt(console: &Console, member: &Member, form: &mut Form, now: DateTime<Utc>) -> Result<bool, Fault> {
-    let mut db = console.pool.acquire().await?;
+async fn attempt(console: &Console, member: &Member, form: &mut Form) -> Result<bool, Fault> {
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let source = Source::of_session(member);
     match second_factors::take_attempt(&mut db, member, &source, now).await {
         Ok(()) => Ok(true),

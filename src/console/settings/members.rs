@@ -98,8 +98,8 @@ async fn members_page(
     (member, scope): (&Member, &Scope),
     form: Form,
 ) -> Result<MembersPage, Fault> {
-    let mut db = console.pool.acquire().await?;
-    let (keyring, now) = (&console.keyring, crate::clock::now());
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let keyring = &console.keyring;
     let invitations = invitations::list(&mut db, keyring, scope, (None, MAX_OPEN), now).await?;
     let stored = invitations.iter().map(|invitation| &invitation.author);
     let authors = Authors::find(&mut db, keyring, scope, stored).await?;
@@ -139,8 +139,8 @@ pub async fn invite(
     }
     if let (Some(email), Some(standing)) = (email, standing) {
         let new = NewInvitation { email, standing };
-        let mut tx = console.pool.begin().await?;
-        let invited = invitations::invite(&mut tx, sender(&console), &scope, &new, crate::clock::now()).await;
+        let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+        let invited = invitations::invite(&mut tx, sender(&console), &scope, &new, now).await;
         match invited {
             Ok(_) => {
                 tx.commit().await?;
@@ -199,8 +199,8 @@ pub async fn resend(
     let mut form = read(&request, payload).await?;
     let scope = member.scope(Permission::OrganisationAdmin)?;
     let id = parse_id(&id)?;
-    let mut tx = console.pool.begin().await?;
-    let sent = invitations::resend(&mut tx, sender(&console), &scope, id, crate::clock::now()).await;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+    let sent = invitations::resend(&mut tx, sender(&console), &scope, id, now).await;
     if let Err(error) = sent {
         complain(&mut form, error)?;
         drop(tx);
@@ -221,8 +221,8 @@ pub async fn revoke(
 ) -> Result<HttpResponse, Fault> {
     read(&request, payload).await?;
     let scope = member.scope(Permission::OrganisationAdmin)?;
-    let mut tx = console.pool.begin().await?;
-    invitations::revoke(&mut tx, &scope, parse_id(&id)?, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+    invitations::revoke(&mut tx, &scope, parse_id(&id)?, now).await?;
     tx.commit().await?;
     Ok(page::go_to("/settings/members?done=revoked"))
 }

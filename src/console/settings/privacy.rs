@@ -66,8 +66,8 @@ pub async fn submit(
         let page = privacy_page(&request, &console, (&member, &scope), form).await?;
         return Ok(page::refuse(&page));
     };
-    let mut tx = console.pool.begin().await?;
-    erasure::request(&mut tx, &console.keyring, &scope, &identifier, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+    erasure::request(&mut tx, &console.keyring, &scope, &identifier, now).await?;
     tx.commit().await?;
     Ok(page::go_to("/settings/privacy?done=erasing"))
 }

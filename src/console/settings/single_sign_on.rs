@@ -1,7 +1,6 @@
 //! The organisation's own OpenID provider.
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use chrono::{DateTime, Utc};
 
 use super::read;
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
             redirect_url,
         },
     },
+    clock::DatabaseTime,
     console::{
         Console,
         fault::Fault,
@@ -34,8 +34,7 @@ struct SingleSignOnPage {
 }
 
 impl SingleSignOnPage {
-    fn new(frame: Frame, form: Form, console: &Console, provider: Option<Provider>) -> Self {
-        let now = crate::clock::now();
+    fn new(frame: Frame, form: Form, console: &Console, (provider, now): (Option<Provider>, DatabaseTime)) -> Self {
         let domains = provider.iter().flat_map(|provider| &provider.mail_domains);
         Self {
             frame,
@@ -58,7 +57,7 @@ struct RecordRow {
 }
 
 impl RecordRow {
-    fn new(domain: &MailDomain, now: DateTime<Utc>) -> Self {
+    fn new(domain: &MailDomain, now: DatabaseTime) -> Self {
         let (class, status, explanation) = explained(domain, now);
         Self {
             hostname: domain.hostname.clone(),
@@ -71,7 +70,7 @@ impl RecordRow {
     }
 }
 
-fn explained(domain: &MailDomain, now: DateTime<Utc>) -> (&'static str, &'static str, String) {
+fn explained(domain: &MailDomain, now: DatabaseTime) -> (&'static str, &'static str, String) {
     if !domain.is_held {
         let what = "Your organisation does not hold this domain now. Verify it again on its page, or remove it here.";
         return ("bad", "Not active", what.to_owned());
@@ -132,7 +131,8 @@ fn stored(provider: &Provider) -> Form {
 /// `GET /settings/single-sign-on`
 pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Member) -> Result<HttpResponse, Fault> {
     let scope = member.scope(Permission::OrganisationAdmin)?;
-    let provider = single_sign_on::find(&mut *console.pool.acquire().await?, &scope).await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let provider = single_sign_on::find(&mut db, &scope).await?;
     let notice = match page::done(&request).as_deref() {
         Some("saved") => {
             Some("Saved. The provider answers. Try single sign-on in a private window before you rely on it.")
@@ -143,7 +143,12 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Mem
     };
     let frame = Frame::member(&request, &member, Section::Settings).with_notice(notice);
     let form = provider.as_ref().map(stored).unwrap_or_default();
-    Ok(page::show(&SingleSignOnPage::new(frame, form, &console, provider)))
+    Ok(page::show(&SingleSignOnPage::new(
+        frame,
+        form,
+        &console,
+        (provider, now),
+    )))
 }
 
 /// `POST /settings/single-sign-on`: `issuer`, `client_id`, `client_secret`, `mail_domains`, `new_member_role`.
@@ -162,9 +167,15 @@ pub async fn submit(
         Ok(()) => return Ok(page::go_to("/settings/single-sign-on?done=saved")),
         Err(errors) => complain(&mut form, &errors),
     }
-    let provider = single_sign_on::find(&mut *console.pool.acquire().await?, &scope).await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
+    let provider = single_sign_on::find(&mut db, &scope).await?;
     let frame = Frame::member(&request, &member, Section::Settings);
-    Ok(page::refuse(&SingleSignOnPage::new(frame, form, &console, provider)))
+    Ok(page::refuse(&SingleSignOnPage::new(
+        frame,
+        form,
+        &console,
+        (provider, now),
+    )))
 }
 
 /// `POST /settings/single-sign-on/check`: looks the mail domains' records up now.
@@ -208,8 +219,8 @@ async fn save(console: &Console, member: &Member, form: &Form) -> Result<Result<
     if let Err(error) = asked.await {
         return Ok(Err(vec![FieldError::new("/issuer", error)]));
     }
-    let mut tx = console.pool.begin().await?;
-    match single_sign_on::save(&mut tx, &console.keyring, &scope, &wanted, crate::clock::now()).await {
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+    match single_sign_on::save(&mut tx, &console.keyring, &scope, &wanted, now).await {
         Err(SingleSignOnError::Invalid(errors)) => return Ok(Err(errors)),
         saved => drop(saved?),
     }

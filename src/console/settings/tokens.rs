@@ -1,7 +1,7 @@
 //! API tokens: made, shown once, revoked.
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::{ClientChoice, members::capitalised, parse_client, read};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         authorship::{Authors, StoredAuthor},
         token::{self, ApiToken, Asked, MAX_TOKENS, TokenError, store},
     },
+    clock::DatabaseTime,
     console::{
         Console,
         fault::Fault,
@@ -100,9 +101,8 @@ async fn tokens_page(
     (member, scope): (&Member, &Scope),
     form: Form,
 ) -> Result<TokensPage, Fault> {
-    let mut db = console.pool.acquire().await?;
+    let (mut db, now) = crate::clock::acquire(&console.pool).await?;
     let clients = ClientChoice::all(&mut db, scope).await?;
-    let now = crate::clock::now();
     let tokens = store::list(&mut db, scope, None, MAX_TOKENS).await?;
     let stored = tokens.iter().map(|token| &token.author);
     let authors = Authors::find(&mut db, &console.keyring, scope, stored).await?;
@@ -143,11 +143,10 @@ pub async fn submit(
     if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
         return Ok(response);
     }
-    let now = crate::clock::now();
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     if let Some(new) = asked(&mut form, now)
         && let Some(new) = kept(&mut form, new.parse(&scope, now))?
     {
-        let mut tx = console.pool.begin().await?;
         let made = token::create(&mut tx, &scope, new).await;
         if let Some((token, text)) = kept(&mut form, made)? {
             tx.commit().await?;
@@ -159,11 +158,12 @@ pub async fn submit(
             }));
         }
     }
+    drop(tx);
     let page = tokens_page(&request, &console, (&member, &scope), form).await?;
     Ok(page::refuse(&page))
 }
 
-fn asked(form: &mut Form, now: DateTime<Utc>) -> Option<Asked> {
+fn asked(form: &mut Form, now: DatabaseTime) -> Option<Asked> {
     let client_id = form.parse("client_id", parse_client);
     let expires_at = form.parse("expires_in_days", |text| match text {
         "" => Ok(None),
@@ -176,7 +176,7 @@ fn asked(form: &mut Form, now: DateTime<Utc>) -> Option<Asked> {
         name: form.value("name").to_owned(),
         scopes: form.all("scopes").map(ToOwned::to_owned).collect(),
         client_id: client_id?,
-        expires_at: expires_at?.map(|days| now + TimeDelta::days(days)),
+        expires_at: expires_at?.map(|days| now.get() + TimeDelta::days(days)),
     })
 }
 

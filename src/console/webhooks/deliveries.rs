@@ -110,8 +110,8 @@ pub async fn test(
     let scope = member.scope(Permission::OrganisationAdmin)?;
     Form::read(&request, payload.into_inner(), form::LIMIT).await?;
     let id = parse(&id)?;
-    let mut tx = console.pool.begin().await?;
-    let sent = deliveries::test(&mut tx, &scope, id, crate::clock::now()).await;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+    let sent = deliveries::test(&mut tx, &scope, id, now).await;
     let done = done(sent, "test")?;
     tx.commit().await?;
     Ok(page::go_to(&format!("/settings/webhooks/{id}?done={done}")))
@@ -129,8 +129,8 @@ pub async fn replay(
     Form::read(&request, payload.into_inner(), form::LIMIT).await?;
     let (id, delivery_id) = path.into_inner();
     let ids = (parse(&id)?, parse(&delivery_id)?);
-    let mut tx = console.pool.begin().await?;
-    let sent = deliveries::replay(&mut tx, &scope, ids, crate::clock::now()).await;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+    let sent = deliveries::replay(&mut tx, &scope, ids, now).await;
     let done = done(sent, "replay")?;
     tx.commit().await?;
     Ok(page::go_to(&format!("/settings/webhooks/{}?done={done}", ids.0)))

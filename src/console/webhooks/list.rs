@@ -88,7 +88,7 @@ pub async fn add(
         id => id.parse().map(Some).map_err(|_| "is no client of yours"),
     });
     let typed = Typed::parse(&mut form);
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     let (Some(typed), Some(client_id)) = (typed, client_id) else {
         return Ok(page::refuse(&list(&mut tx, &scope, frame, form).await?));
     };
@@ -98,7 +98,7 @@ pub async fn add(
         events: typed.events,
         client_id,
     };
-    match webhooks::create(&mut tx, &scope, &console.keyring, &new, crate::clock::now()).await {
+    match webhooks::create(&mut tx, &scope, &console.keyring, &new, now).await {
         Ok((endpoint, secret)) => {
             tx.commit().await?;
             let page = SecretPage {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     accounts::{Member, Permission, Scope},
+    clock::DatabaseTime,
     console::{
         Console,
         fault::Fault,
@@ -80,7 +81,7 @@ pub async fn change(
     if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
         return Ok(response);
     }
-    let mut tx = console.pool.begin().await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
     let endpoint = webhooks::find(&mut tx, &scope, parse(&id)?).await?;
     let Some(typed) = Typed::parse(&mut form) else {
         let frame = Frame::member(&request, &member, Section::Settings);
@@ -95,7 +96,7 @@ pub async fn change(
         events: Some(typed.events),
         is_disabled: None,
     };
-    webhooks::update(&mut tx, &scope, endpoint.id, &change, crate::clock::now()).await?;
+    webhooks::update(&mut tx, &scope, endpoint.id, &change, now).await?;
     tx.commit().await?;
     Ok(page::go_to(&format!("/settings/webhooks/{}?done=changed", endpoint.id)))
 }
@@ -133,8 +134,8 @@ async fn switch(console: &Console, scope: &Scope, id: &str, is_disabled: bool) -
         is_disabled: Some(is_disabled),
         ..Change::default()
     };
-    let mut tx = console.pool.begin().await?;
-    webhooks::update(&mut tx, scope, parse(id)?, &change, crate::clock::now()).await?;
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+    webhooks::update(&mut tx, scope, parse(id)?, &change, now).await?;
     Ok(tx.commit().await?)
 }
 
@@ -167,8 +168,8 @@ pub async fn rotate(
     if let Some(response) = reauthentication::demand(&request, &console, &member, &mut form).await? {
         return Ok(response);
     }
-    let mut tx = console.pool.begin().await?;
-    let rotated = webhooks::rotate(&mut tx, &scope, &console.keyring, parse(&id)?, crate::clock::now());
+    let (mut tx, now) = crate::clock::begin(&console.pool).await?;
+    let rotated = webhooks::rotate(&mut tx, &scope, &console.keyring, parse(&id)?, now);
     let (endpoint, secret) = rotated.await?;
     tx.commit().await?;
     Ok(page::show(&SecretPage {
@@ -194,7 +195,8 @@ async fn draw(
     before: Option<Uuid>,
 ) -> Result<EndpointPage, Fault> {
     let (rows, older) = rows(db, scope, endpoint.id, before).await?;
-    let old_until = endpoint.old_secret_until.filter(|until| *until > crate::clock::now());
+    let now = DatabaseTime::read(&mut *db).await?;
+    let old_until = endpoint.old_secret_until.filter(|until| *until > now);
     Ok(EndpointPage {
         choices: choices(&form),
         id: endpoint.id,

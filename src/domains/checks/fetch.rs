@@ -2,6 +2,7 @@
 use url::Url;
 
 use crate::{
+    clock::DatabaseTime,
     domains::{
         Domain,
         connection::{Expected, Fetched, Finding, edge_path},
@@ -33,8 +34,13 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    pub async fn fetch(&self, domain: &Domain, hostname: &Hostname, expected: &Expected) -> Fetched {
-        let now = crate::clock::now();
+    pub async fn fetch(
+        &self,
+        domain: &Domain,
+        hostname: &Hostname,
+        (expected, now): (&Expected, DatabaseTime),
+    ) -> Fetched {
+        let now = now.get();
         let request = Request {
             hostname: hostname.to_string(),
             user: None,

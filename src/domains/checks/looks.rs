@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::fetch::Fetch;
 use crate::{
+    clock::DatabaseTime,
     dns::{
         Dns, Failure,
         verification::{Look, VerificationRecord},
@@ -38,6 +39,7 @@ pub struct Seen {
 pub struct Given<'a> {
     pub expected: &'a Expected,
     pub is_tenant_due: bool,
+    pub now: DatabaseTime,
 }
 
 impl Looks {
@@ -45,7 +47,7 @@ impl Looks {
     pub async fn look(&self, domain: &Domain, hostname: &Hostname, given: Given<'_>) -> Seen {
         let (ownership, observation, tenant_id) = tokio::join!(
             self.ownership(domain, hostname),
-            self.connection(domain, hostname, given.expected),
+            self.connection(domain, hostname, (given.expected, given.now)),
             self.tenant(domain, hostname, given.is_tenant_due)
         );
         Seen {
@@ -74,22 +76,27 @@ impl Looks {
         self.dns.verification(record, domain.claim.verification.is_some()).await
     }
 
-    async fn connection(&self, domain: &Domain, hostname: &Hostname, expected: &Expected) -> Option<Observation> {
+    async fn connection(
+        &self,
+        domain: &Domain,
+        hostname: &Hostname,
+        (expected, now): (&Expected, DatabaseTime),
+    ) -> Option<Observation> {
         match domain.connection {
             Connection::Direct => {
                 let mut records = self.records(hostname).await;
                 let observed = Observation::Records(records.clone());
                 let verdict = connection::judge(domain.connection, hostname.as_str(), Some(&observed), expected);
                 if verdict == Some(Verdict::Connected) && domain.certificate(expected).is_some() {
-                    records.probe = self.behind_right_records(domain, hostname, expected).await;
+                    records.probe = self.behind_right_records(domain, hostname, (expected, now)).await;
                 }
                 Some(Observation::Records(records))
             }
             // Without proof, our answer is the same as anybody's who knows nothing.
             Connection::Redirect | Connection::Proxy if domain.claim.verification.is_none() => None,
-            Connection::Redirect | Connection::Proxy => {
-                Some(Observation::Fetched(self.fetch.fetch(domain, hostname, expected).await))
-            }
+            Connection::Redirect | Connection::Proxy => Some(Observation::Fetched(
+                self.fetch.fetch(domain, hostname, (expected, now)).await,
+            )),
         }
     }
 
@@ -108,8 +115,13 @@ impl Looks {
         }
     }
 
-    async fn behind_right_records(&self, domain: &Domain, hostname: &Hostname, expected: &Expected) -> Option<Finding> {
-        match Box::pin(self.fetch.fetch(domain, hostname, expected)).await {
+    async fn behind_right_records(
+        &self,
+        domain: &Domain,
+        hostname: &Hostname,
+        (expected, now): (&Expected, DatabaseTime),
+    ) -> Option<Finding> {
+        match Box::pin(self.fetch.fetch(domain, hostname, (expected, now))).await {
             // The address is ours, and a trial's: nobody outside can ask there.
             Fetched::Failed(finding) if finding.code == "forbidden_address" => None,
             Fetched::Failed(finding) => Some(finding),

@@ -5,7 +5,7 @@ pub mod looks;
 pub mod schedule;
 pub mod store;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     accounts::{Operator, Scope},
+    clock::{self, DatabaseTime},
     hostname::Hostname,
     work::fair::{FairShare, Permit, Waiting},
 };
@@ -59,9 +60,9 @@ pub struct Due<'a> {
 
 impl Checker {
     /// Claims checks that are due, as many as `places` has for their organisations.
-    pub async fn claim_due<'a>(&self, places: &'a CheckPlaces, now: DateTime<Utc>) -> Result<Due<'a>, DomainError> {
+    pub async fn claim_due<'a>(&self, places: &'a CheckPlaces) -> Result<Due<'a>, DomainError> {
         let operator = Operator::checking();
-        let mut db = self.pool.acquire().await?;
+        let (mut db, now) = clock::acquire(&self.pool).await?;
         let mut due = store::list_due(&mut db, operator, now, WINDOW).await?;
         if i64::try_from(due.len()).unwrap_or(i64::MAX) >= WINDOW {
             due = store::list_due_by_organisation(&mut db, operator, now, WINDOW_FOR_ONE).await?;
@@ -91,8 +92,9 @@ impl Checker {
     /// Looks at one domain because a person asks.
     pub async fn check_now(&self, scope: &Scope, domain_id: Uuid) -> Result<(), DomainError> {
         let _place = self.places.try_take(scope.organisation_id()).ok_or(DomainError::Busy)?;
-        let now = crate::clock::now();
-        let claimed = store::claim(&mut *self.pool.acquire().await?, scope, domain_id, now, now + LEASE).await?;
+        let (mut db, now) = clock::acquire(&self.pool).await?;
+        let claimed = store::claim(&mut db, scope, domain_id, now, now + LEASE).await?;
+        drop(db);
         Box::pin(self.check(claimed.ok_or(DomainError::NotFound)?)).await
     }
 
@@ -105,10 +107,11 @@ impl Checker {
     /// Looks at a claimed domain, and writes down what it saw, unless somebody has looked since.
     pub async fn check(&self, claimed: Claimed) -> Result<(), DomainError> {
         let scope = Operator::checking().scope(claimed.organisation_id);
-        let found = super::store::find(&mut *self.pool.acquire().await?, &scope, claimed.domain_id).await?;
+        let (mut db, started) = clock::acquire(&self.pool).await?;
+        let found = super::store::find(&mut db, &scope, claimed.domain_id).await?;
+        drop(db);
         let domain = found.ok_or(DomainError::NotFound)?;
         let hostname = Hostname::parse(&domain.hostname).map_err(|error| DomainError::Stored(error.to_string()))?;
-        let started = crate::clock::now();
         // It changes seldom, and Entra throttles whoever asks too much.
         let is_tenant_due = claimed.is_asked_for
             || domain
@@ -118,10 +121,10 @@ impl Checker {
         let given = Given {
             expected: &self.expected,
             is_tenant_due,
+            now: started,
         };
         let seen = Box::pin(self.looks.look(&domain, &hostname, given)).await;
-        let now = crate::clock::now();
-        let mut tx = self.pool.begin().await?;
+        let (mut tx, now) = clock::begin(&self.pool).await?;
         // The claims first, as everybody who changes one does: no two wait for each other.
         // As of the beginning: what was seen may be older than what happened while we looked.
         let settled = settle::settle(&mut tx, claimed.domain_id, &hostname, &seen.ownership, started);
@@ -140,7 +143,7 @@ impl Checker {
         db: &mut PgConnection,
         claimed: Claimed,
         (before, seen): (&Domain, &Seen),
-        now: DateTime<Utc>,
+        now: DatabaseTime,
     ) -> Result<Status, DomainError> {
         if let Some(observation) = &seen.observation {
             let verdict = connection::judge(before.connection, &before.hostname, Some(observation), &self.expected);
@@ -153,12 +156,15 @@ impl Checker {
         let scope = Operator::checking().scope(claimed.organisation_id);
         let after = super::store::find(db, &scope, claimed.domain_id).await?;
         let after = after.ok_or(DomainError::NotFound)?;
-        let (was, is) = (status(before, &self.expected, now), status(&after, &self.expected, now));
+        let (was, is) = (
+            status(before, &self.expected, now.get()),
+            status(&after, &self.expected, now.get()),
+        );
         // A change is often followed by another: the person is at it, or something has just broken.
         let quick_since = if was == is || is == Status::Active {
             after.seen.quick_since
         } else {
-            now
+            now.get()
         };
         let facts = schedule::Facts {
             status: is,
@@ -178,9 +184,9 @@ impl Checker {
         // What could not be looked at before it was verified is looked at next.
         let is_unseen = after.seen.observation.is_none() && before.claim.verification.is_none() && facts.is_held;
         let due_at = if is_unseen {
-            Some(now)
+            Some(now.get())
         } else {
-            schedule::next(facts, now)
+            schedule::next(facts, now.get())
         };
         store::release(db, claimed, due_at, quick_since).await?;
         Ok(is)

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{Operator, Scope},
+    clock::DatabaseTime,
     domains::{DomainError, connection::Observation},
 };
 
@@ -31,7 +32,7 @@ pub struct DueCheck {
 pub async fn list_due(
     db: &mut PgConnection,
     _: Operator,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
     limit: i64,
 ) -> Result<Vec<DueCheck>, DomainError> {
     let due = sqlx::query_as!(
@@ -46,7 +47,7 @@ pub async fn list_due(
                      where d.organisation_id = due.organisation_id and d.ownership_verified_at is not null)) as "is_trusted!"
            from due join organisations o using (organisation_id)
           order by due.due_at"#,
-        now,
+        now.get(),
         limit,
     )
     .fetch_all(db)
@@ -59,7 +60,7 @@ pub async fn list_due(
 pub async fn list_due_by_organisation(
     db: &mut PgConnection,
     _: Operator,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
     for_each: i64,
 ) -> Result<Vec<DueCheck>, DomainError> {
     let due = sqlx::query_as!(
@@ -83,7 +84,7 @@ pub async fn list_due_by_organisation(
                  and (c.lease_until is null or c.lease_until <= $1)
                order by c.due_at limit $2) due
           order by due.due_at"#,
-        now,
+        now.get(),
         for_each,
     )
     .fetch_all(db)
@@ -96,7 +97,7 @@ pub async fn claim_due(
     db: &mut PgConnection,
     _: Operator,
     domain_ids: &[Uuid],
-    (now, until): (DateTime<Utc>, DateTime<Utc>),
+    (now, until): (DatabaseTime, DatabaseTime),
 ) -> Result<Vec<Claimed>, DomainError> {
     let claimed = sqlx::query_as!(
         Claimed,
@@ -109,8 +110,8 @@ pub async fn claim_due(
           where c.domain_id = due.domain_id
          returning c.domain_id, c.organisation_id, c.epoch, false as "is_asked_for!""#,
         domain_ids,
-        now,
-        until,
+        now.get(),
+        until.get(),
     )
     .fetch_all(db)
     .await?;
@@ -122,8 +123,8 @@ pub async fn claim(
     db: &mut PgConnection,
     scope: &Scope,
     domain_id: Uuid,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
+    now: DatabaseTime,
+    until: DatabaseTime,
 ) -> Result<Option<Claimed>, DomainError> {
     let claimed = sqlx::query_as!(
         Claimed,
@@ -133,8 +134,8 @@ pub async fn claim(
          returning domain_checks.domain_id, d.organisation_id, epoch, true as "is_asked_for!""#,
         scope.organisation_id(),
         domain_id,
-        now,
-        until,
+        now.get(),
+        until.get(),
     )
     .fetch_optional(db)
     .await?;
@@ -158,7 +159,7 @@ pub async fn update_connection(
     claimed: Claimed,
     observation: &Observation,
     is_connected: bool,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), DomainError> {
     sqlx::query!(
         "update domain_checks
@@ -167,7 +168,7 @@ pub async fn update_connection(
           where domain_id = $1 and epoch = $2",
         claimed.domain_id,
         claimed.epoch,
-        now,
+        now.get(),
         Json(observation) as _,
         is_connected,
     )
@@ -180,13 +181,13 @@ pub async fn update_tenant(
     db: &mut PgConnection,
     claimed: Claimed,
     tenant_id: Option<Uuid>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), DomainError> {
     sqlx::query!(
         "update domain_checks set tenant_checked_at = $3, tenant_id = $4 where domain_id = $1 and epoch = $2",
         claimed.domain_id,
         claimed.epoch,
-        now,
+        now.get(),
         tenant_id,
     )
     .execute(db)

@@ -1,6 +1,5 @@
 //! Carries out what [`claims::judge`] says, in the transaction of the look, and writes it down for
 //! everybody whom it concerns.
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,6 +11,7 @@ use super::{
 use crate::{
     accounts::Operator,
     audit,
+    clock::DatabaseTime,
     dns::verification::Look,
     domains::{DomainError, subject},
     hostname::Hostname,
@@ -23,7 +23,7 @@ pub async fn settle(
     domain_id: Uuid,
     hostname: &Hostname,
     look: &Look,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Verdict>, DomainError> {
     let hand = Operator::checking();
     let mut claims = store::lock_claims(db, hand, hostname).await?;
@@ -31,14 +31,14 @@ pub async fn settle(
         return Ok(None);
     };
     let mut own = claims.swap_remove(index);
-    own.claim.proof = own.claim.proof.after(look, now);
+    own.claim.proof = own.claim.proof.after(look, now.get());
     let scope = hand.scope(own.organisation_id);
     store::update_proof(db, &scope, domain_id, &own.claim.proof, look).await?;
 
     let holder = claims.iter().find(|claim| claim.claim.verification.is_some());
-    let verdict = claims::judge(&own.claim, rival(db, &own, holder, hostname).await?, now);
+    let verdict = claims::judge(&own.claim, rival(db, &own, holder, hostname).await?, now.get());
     let verification = Verification {
-        at: now,
+        at: now.get(),
         method: Method::Dns,
     };
     match verdict {
@@ -84,7 +84,7 @@ pub async fn take_word(
     operator: Operator,
     hostname: &Hostname,
     organisation_id: Option<Uuid>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), DomainError> {
     let claims = store::lock_claims(db, operator, hostname).await?;
     let mut meant = claims
@@ -109,7 +109,7 @@ pub async fn take_word(
     }
     let verification = Verification {
         // Verifying again is no change of the proof's date.
-        at: own.claim.verification.map_or(now, |verification| verification.at),
+        at: own.claim.verification.map_or(now.get(), |verification| verification.at),
         method: Method::Operator,
     };
     store::hold(db, &operator.scope(own.organisation_id), own.domain_id, verification).await?;
@@ -122,7 +122,7 @@ async fn bury(
     hand: Operator,
     own: &StoredClaim,
     hostname: &str,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), DomainError> {
     let Some(verification) = own.claim.verification else {
         return Ok(());

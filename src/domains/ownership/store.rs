@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     accounts::{Operator, Scope},
+    clock::DatabaseTime,
     dns::verification::Look,
     domains::DomainError,
     hostname::Hostname,
@@ -197,7 +198,7 @@ pub async fn insert_tombstone(
     scope: &Scope,
     hostname: &str,
     proved_at: DateTime<Utc>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), DomainError> {
     sqlx::query!(
         "insert into tombstones (hostname, organisation_id, proved_at, released_at) values ($1, $2, $3, $4)
@@ -206,7 +207,7 @@ pub async fn insert_tombstone(
         hostname,
         scope.organisation_id(),
         proved_at,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;

@@ -19,6 +19,7 @@ use crate::{
         token::random_characters,
     },
     audit,
+    clock::DatabaseTime,
 };
 
 const PREFIX: &str = "sgs_";
@@ -105,7 +106,7 @@ pub async fn create(
     scope: &Scope,
     domain: &Domain,
     lifetime: Lifetime,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(ShareLink, LinkToken), ShareLinkError> {
     let client = scope.client(db, domain.client_id).await;
     let client = client.map_err(|_| DomainError::NotFound)?;
@@ -118,8 +119,8 @@ pub async fn create(
     let token = LinkToken::random();
     let link = ShareLink {
         id: Uuid::now_v7(),
-        created_at: now,
-        expires_at: now + lifetime.0,
+        created_at: now.get(),
+        expires_at: now.get() + lifetime.0,
     };
     store::insert(db, &client, domain.id, &link, &token).await?;
     let details = json!({ "domain_id": domain.id, "expires_at": link.expires_at });
@@ -157,7 +158,7 @@ fn subject(link_id: Uuid, domain: &Domain) -> audit::Subject {
 pub async fn open(
     db: &mut PgConnection,
     token: &LinkToken,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(Domain, DateTime<Utc>), ShareLinkError> {
     let link = store::find_open(db, token, now)
         .await?
@@ -167,22 +168,18 @@ pub async fn open(
 }
 
 /// What the organisation that made a link says of itself.
-pub async fn sender(db: &mut PgConnection, token: &LinkToken, now: DateTime<Utc>) -> Result<Branding, ShareLinkError> {
+pub async fn sender(db: &mut PgConnection, token: &LinkToken, now: DatabaseTime) -> Result<Branding, ShareLinkError> {
     let scope = whose(db, token, now).await?;
     Ok(branding::find(db, &scope).await?)
 }
 
 /// Its logo, if it has one.
-pub async fn logo(
-    db: &mut PgConnection,
-    token: &LinkToken,
-    now: DateTime<Utc>,
-) -> Result<Option<Logo>, ShareLinkError> {
+pub async fn logo(db: &mut PgConnection, token: &LinkToken, now: DatabaseTime) -> Result<Option<Logo>, ShareLinkError> {
     let scope = whose(db, token, now).await?;
     Ok(branding::find_logo(db, &scope).await?)
 }
 
-async fn whose(db: &mut PgConnection, token: &LinkToken, now: DateTime<Utc>) -> Result<Scope, ShareLinkError> {
+async fn whose(db: &mut PgConnection, token: &LinkToken, now: DatabaseTime) -> Result<Scope, ShareLinkError> {
     let link = store::find_open(db, token, now)
         .await?
         .ok_or(ShareLinkError::NotFound)?;

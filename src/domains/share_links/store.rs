@@ -1,11 +1,11 @@
 //! Every statement on share links.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{LinkToken, OpenLink, ShareLink};
 use crate::{
     accounts::{ClientScope, Scope},
+    clock::DatabaseTime,
     domains::{
         Domain, DomainError,
         store::{Filter, Key, Whose, select},
@@ -57,7 +57,7 @@ pub async fn list(
     db: &mut PgConnection,
     scope: &Scope,
     domain_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Vec<ShareLink>, sqlx::Error> {
     sqlx::query_as!(
         ShareLink,
@@ -69,7 +69,7 @@ pub async fn list(
         scope.organisation_id(),
         scope.client_id(),
         domain_id,
-        now,
+        now.get(),
     )
     .fetch_all(db)
     .await
@@ -99,7 +99,7 @@ pub async fn delete_expired(
     db: &mut PgConnection,
     scope: &ClientScope,
     domain_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from share_links
@@ -107,7 +107,7 @@ pub async fn delete_expired(
         scope.organisation_id(),
         scope.client_id(),
         domain_id,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -118,7 +118,7 @@ pub async fn delete_expired(
 pub async fn find_open(
     db: &mut PgConnection,
     token: &LinkToken,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<OpenLink>, sqlx::Error> {
     sqlx::query_as!(
         OpenLink,
@@ -127,7 +127,7 @@ pub async fn find_open(
            join organisations o using (organisation_id)
           where l.token_digest = $1 and l.expires_at > $2 and o.suspended_at is null",
         token.digest(),
-        now,
+        now.get(),
     )
     .fetch_optional(db)
     .await

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Standing, find};
 use crate::{
     accounts::Scope,
+    clock::DatabaseTime,
     domains::{DomainError, connection::Expected},
 };
 
@@ -34,7 +35,7 @@ impl Standings {
         db: &mut PgConnection,
         scope: &Scope,
         expected: &Expected,
-        now: DateTime<Utc>,
+        now: DatabaseTime,
     ) -> Result<Arc<Standing>, DomainError> {
         let whose = (scope.organisation_id(), scope.client_id());
         let is_fresh = |at: &DateTime<Utc>| now - *at < KEPT;
@@ -51,7 +52,7 @@ impl Standings {
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, (at, _)| is_fresh(at));
         if standing.total() >= MANY {
-            all.insert(whose, (now, standing.clone()));
+            all.insert(whose, (now.get(), standing.clone()));
         }
         Ok(standing)
     }

@@ -23,7 +23,7 @@ use super::{
     policy::{Action, Policy},
     status::{Status, status},
 };
-use crate::accounts::Scope;
+use crate::{accounts::Scope, clock::DatabaseTime};
 
 /// How many domains that wait for somebody are named.
 const NAMED: usize = 12;
@@ -63,7 +63,7 @@ pub async fn find(
     scope: &Scope,
     client_id: Option<Uuid>,
     expected: &Expected,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Standing, DomainError> {
     let mut groups = store::group(db, scope, client_id, &expected.issuer, now).await?;
     let examples: Vec<Uuid> = groups.iter().filter_map(store::Group::example).collect();
@@ -71,7 +71,7 @@ pub async fn find(
         let of_it = groups.iter_mut().filter(|group| group.example() == Some(domain_id));
         of_it.for_each(|group| group.observed = Some(observed.clone()));
     }
-    let judged = groups.into_iter().map(|group| judge(group, expected, now));
+    let judged = groups.into_iter().map(|group| judge(group, expected, now.get()));
     Ok(add_up(judged.collect::<Result<_, _>>()?))
 }
 

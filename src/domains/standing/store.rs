@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{accounts::Scope, domains::DomainError};
+use crate::{accounts::Scope, clock::DatabaseTime, domains::DomainError};
 
 /// Domains that are alike in everything that status and next step follow from.
 #[expect(
@@ -45,7 +45,7 @@ pub async fn group(
     scope: &Scope,
     client_id: Option<Uuid>,
     issuer: &str,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Vec<Group>, DomainError> {
     let groups = sqlx::query_as!(
         Group,
@@ -78,7 +78,7 @@ pub async fn group(
         scope.client_id(),
         client_id,
         issuer,
-        now,
+        now.get(),
     )
     .fetch_all(db)
     .await?;

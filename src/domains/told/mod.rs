@@ -5,7 +5,6 @@ mod store;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     accounts::Operator,
+    clock::{self, DatabaseTime},
     outbox::event::{Kind, tell},
 };
 
@@ -63,7 +63,7 @@ impl Teller {
             self.begin().await?;
             *has_begun = true;
         }
-        self.round(crate::clock::now()).await
+        self.round(clock::read(&self.pool).await?).await
     }
 
     /// Whoever changed the issuer started this node anew: then the certificates of the one before count no more.
@@ -73,7 +73,7 @@ impl Teller {
     }
 
     /// Judges the domains that are hinted at. Returns how many hints there were.
-    pub async fn round(&self, now: DateTime<Utc>) -> Result<usize, DomainError> {
+    pub async fn round(&self, now: DatabaseTime) -> Result<usize, DomainError> {
         let mut tx = self.pool.begin().await?;
         // One node at a time: two that judge one domain at once could tell its changes in the wrong order.
         if !store::is_our_turn(&mut tx).await? {
@@ -88,12 +88,7 @@ impl Teller {
         Ok(hints.len())
     }
 
-    async fn judge(
-        &self,
-        db: &mut PgConnection,
-        hinted: &store::Hinted,
-        now: DateTime<Utc>,
-    ) -> Result<(), DomainError> {
+    async fn judge(&self, db: &mut PgConnection, hinted: &store::Hinted, now: DatabaseTime) -> Result<(), DomainError> {
         let scope = Operator::checking().scope(hinted.subject.organisation_id);
         let domain = match super::store::find(db, &scope, hinted.subject.domain_id).await {
             Ok(Some(domain)) => domain,
@@ -109,7 +104,7 @@ impl Teller {
             }
             Err(error) => return Err(error),
         };
-        let is = status(&domain, &self.expected, now);
+        let is = status(&domain, &self.expected, now.get());
         store::set_told(db, &scope, domain.id, is, now).await?;
         match hinted.told {
             Told::Status(was) if was != is => {

@@ -1,11 +1,11 @@
 //! Every statement on hints at a changed status, and on the status that was told last.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Told;
 use crate::{
     accounts::{Operator, Scope},
+    clock::DatabaseTime,
     domains::{DomainError, status::Status},
     outbox::event::Subject,
 };
@@ -25,13 +25,13 @@ pub async fn is_our_turn(db: &mut PgConnection) -> Result<bool, DomainError> {
 }
 
 /// Certificates that have expired since their domains were judged: nobody did anything, so nobody left a hint.
-pub async fn hint_at_expired(db: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> Result<(), DomainError> {
+pub async fn hint_at_expired(db: &mut PgConnection, now: DatabaseTime, limit: i64) -> Result<(), DomainError> {
     sqlx::query!(
         "insert into status_hints (domain_id)
          select c.domain_id from certificates c join told_statuses t using (domain_id)
           where c.not_after <= $1 and t.judged_at < c.not_after
           limit $2",
-        now,
+        now.get(),
         limit,
     )
     .execute(db)
@@ -97,7 +97,7 @@ pub async fn set_told(
     scope: &Scope,
     domain_id: Uuid,
     status: Status,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), DomainError> {
     sqlx::query!(
         "insert into told_statuses (domain_id, status, judged_at)
@@ -106,7 +106,7 @@ pub async fn set_told(
         scope.organisation_id(),
         domain_id,
         status.as_str(),
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;

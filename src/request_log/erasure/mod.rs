@@ -16,6 +16,7 @@ use crate::{
         organisations::{self, OrganisationError},
     },
     audit,
+    clock::DatabaseTime,
     discovery::{directory::Organisation, query::MAX_USER},
     sealed::Keyring,
 };
@@ -52,7 +53,7 @@ pub async fn request(
     keyring: &Keyring,
     scope: &Scope,
     identifier: &Identifier,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Erasure, OrganisationError> {
     let organisation_id = scope.organisation_id();
     let key = organisations::digest_key(db, keyring, scope).await?;
@@ -73,7 +74,7 @@ pub async fn request(
 }
 
 /// Erases what is asked for, and forgets what can't come back. Several nodes may do it at once. Returns rows.
-pub async fn run(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub async fn run(pool: &PgPool, now: DatabaseTime) -> Result<u64, sqlx::Error> {
     let mut erased = 0;
     store::note_known(&mut *pool.acquire().await?).await?;
     let open = store::list_open(&mut *pool.acquire().await?).await?;

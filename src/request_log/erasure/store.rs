@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Erasure;
-use crate::{accounts::Scope, discovery::hit::UserDigest};
+use crate::{accounts::Scope, clock::DatabaseTime, discovery::hit::UserDigest};
 
 /// A person whose requests are being erased.
 pub struct Person {
@@ -19,7 +19,7 @@ pub async fn insert(
     db: &mut PgConnection,
     scope: &Scope,
     digest: &UserDigest,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Erasure, sqlx::Error> {
     sqlx::query_as!(
         Erasure,
@@ -29,7 +29,7 @@ pub async fn insert(
         scope.organisation_id(),
         scope.client_id(),
         &digest[..],
-        now,
+        now.get(),
     )
     .fetch_one(db)
     .await
@@ -97,23 +97,23 @@ pub async fn add_erased(db: &mut PgConnection, erasure_id: Uuid, rows: u64) -> R
     Ok(())
 }
 
-pub async fn complete(db: &mut PgConnection, erasure_id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn complete(db: &mut PgConnection, erasure_id: Uuid, now: DatabaseTime) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update erasures set completed_at = $2 where erasure_id = $1 and completed_at is null",
         erasure_id,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-pub async fn delete_before(db: &mut PgConnection, before: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn delete_before(db: &mut PgConnection, before: DatabaseTime) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from erasures e
           where e.completed_at is not null and e.requested_at < $1
              or not exists (select from organisations o where o.organisation_id = e.organisation_id)",
-        before
+        before.get()
     )
     .execute(db)
     .await?;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use sqlx::PgPool;
 
 use super::deletion::Deletion;
+use crate::clock::{self, DatabaseTime};
 
 /// Days for which rows of unknown domains are kept: as far back as operators are shown them.
 pub const STRANGERS_KEPT: i32 = 7;
@@ -37,10 +38,10 @@ pub struct Upkeep {
 }
 
 /// Makes the days to come.
-pub async fn make_ahead(pool: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn make_ahead(pool: &PgPool, now: DatabaseTime) -> Result<(), sqlx::Error> {
     for days in 0..=AHEAD {
         let mut tx = pool.begin().await?;
-        store::ensure(&mut tx, now.date_naive() + Days::new(days)).await?;
+        store::ensure(&mut tx, now.get().date_naive() + Days::new(days)).await?;
         tx.commit().await?;
     }
     Ok(())
@@ -49,9 +50,9 @@ pub async fn make_ahead(pool: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::E
 /// The hourly run: deletes what is over by the database's clock, and no more than [`MAX_DAYS_IN_ONE_RUN`] days of it.
 pub async fn run(pool: &PgPool) -> Result<Upkeep, sqlx::Error> {
     let days = i32::try_from(MAX_DAYS_IN_ONE_RUN).unwrap_or(i32::MAX);
-    let moved = store::move_retention(&mut *pool.acquire().await?, days).await?;
-    let done = keep_up_within(pool, moved.as_of, MAX_DAYS_IN_ONE_RUN).await?;
-    let days_left = (moved.now - moved.as_of).num_days();
+    let as_of = move_retention(pool, days).await?;
+    let done = keep_up_within(pool, as_of.time, MAX_DAYS_IN_ONE_RUN).await?;
+    let days_left = as_of.behind.num_days();
     if days_left > 0 {
         tracing::warn!(
             event = "request_log.retention_limited",
@@ -65,23 +66,42 @@ pub async fn run(pool: &PgPool) -> Result<Upkeep, sqlx::Error> {
 
 /// Deletes all that is over by the database's clock: an operator has asked for it.
 pub async fn run_without_limit(pool: &PgPool) -> Result<Upkeep, sqlx::Error> {
-    let moved = store::move_retention(&mut *pool.acquire().await?, i32::MAX).await?;
-    keep_up(pool, moved.as_of).await
+    keep_up(pool, move_retention(pool, i32::MAX).await?.time).await
+}
+
+/// Up to when requests are deleted, and how far that is behind the database's time.
+struct Retention {
+    time: DatabaseTime,
+    behind: TimeDelta,
+}
+
+/// Moves the retention towards the database's time, by `days` at most.
+async fn move_retention(pool: &PgPool, days: i32) -> Result<Retention, sqlx::Error> {
+    let (mut tx, now) = clock::begin(pool).await?;
+    let behind = now - store::move_retention(&mut tx, days).await?;
+    tx.commit().await?;
+    Ok(Retention {
+        time: now - behind,
+        behind,
+    })
 }
 
 /// Drops and purges what is over at `now`. Several nodes may do it at once.
-pub async fn keep_up(pool: &PgPool, now: DateTime<Utc>) -> Result<Upkeep, sqlx::Error> {
+pub async fn keep_up(pool: &PgPool, now: DatabaseTime) -> Result<Upkeep, sqlx::Error> {
     keep_up_within(pool, now, usize::MAX).await
 }
 
 /// [`keep_up`] that drops at most `max_days` days, the oldest first.
-async fn keep_up_within(pool: &PgPool, now: DateTime<Utc>, max_days: usize) -> Result<Upkeep, sqlx::Error> {
+async fn keep_up_within(pool: &PgPool, now: DatabaseTime, max_days: usize) -> Result<Upkeep, sqlx::Error> {
     let mut done = Upkeep::default();
     let mut db = pool.acquire().await?;
     let longest = store::longest_kept(&mut db).await?.max(STRANGERS_KEPT);
     let names = store::list(&mut db).await?;
     drop(db);
-    let over: Vec<String> = names.into_iter().filter(|name| is_over(name, longest, now)).collect();
+    let over: Vec<String> = names
+        .into_iter()
+        .filter(|name| is_over(name, longest, now.get()))
+        .collect();
     done.postponed = over.len().saturating_sub(max_days);
     for name in over.into_iter().take(max_days) {
         match drop_one(pool, &name).await? {
@@ -137,7 +157,7 @@ fn is_lock_taken(error: &sqlx::Error) -> bool {
 }
 
 /// What lies in days that others keep for longer.
-async fn purge_rows(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+async fn purge_rows(pool: &PgPool, now: DatabaseTime) -> Result<u64, sqlx::Error> {
     let strangers = now - TimeDelta::days(STRANGERS_KEPT.into());
     let mut purged = Deletion::Strangers(strangers).delete(pool).await?;
     let over = store::list_over(&mut *pool.acquire().await?, now).await?;
@@ -147,7 +167,7 @@ async fn purge_rows(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Erro
     Ok(purged)
 }
 
-async fn purge_counts(pool: &PgPool, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+async fn purge_counts(pool: &PgPool, before: DatabaseTime) -> Result<u64, sqlx::Error> {
     Ok(Deletion::Counts(before).delete(pool).await? + Deletion::Totals(before).delete(pool).await?)
 }
 

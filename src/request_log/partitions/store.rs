@@ -3,6 +3,8 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
+use crate::clock::DatabaseTime;
+
 /// Makes the partition of a day if it is not there. Nodes that make the same one take turns. It is made beside the others
 /// and then attached: that holds up neither reading nor writing, which making it in its place would.
 pub async fn ensure(db: &mut PgConnection, day: NaiveDate) -> Result<(), sqlx::Error> {
@@ -62,19 +64,12 @@ pub async fn drop_now(db: &mut PgConnection, name: &str) -> Result<(), sqlx::Err
     Ok(())
 }
 
-/// Up to when requests are deleted, and the database's time.
-pub struct Retention {
-    pub as_of: DateTime<Utc>,
-    pub now: DateTime<Utc>,
-}
-
-/// Moves the retention towards the database's time, by `days` at most.
-pub async fn move_retention(db: &mut PgConnection, days: i32) -> Result<Retention, sqlx::Error> {
-    sqlx::query_as!(
-        Retention,
-        r#"update request_log_retention
+/// Moves the retention towards the database's time, by `days` at most. Returns up to when requests are deleted.
+pub async fn move_retention(db: &mut PgConnection, days: i32) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "update request_log_retention
               set as_of = case when now() - as_of > $1 * interval '1 day' then as_of + $1 * interval '1 day' else now() end
-        returning as_of, now() as "now!""#,
+        returning as_of",
         f64::from(days),
     )
     .fetch_one(db)
@@ -89,13 +84,13 @@ pub async fn longest_kept(db: &mut PgConnection) -> Result<i32, sqlx::Error> {
 }
 
 /// Organisations with rows that are older than they keep them, and since when.
-pub async fn list_over(db: &mut PgConnection, now: DateTime<Utc>) -> Result<Vec<(Uuid, DateTime<Utc>)>, sqlx::Error> {
+pub async fn list_over(db: &mut PgConnection, now: DatabaseTime) -> Result<Vec<(Uuid, DateTime<Utc>)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select o.organisation_id, b.before as "before!"
              from organisations o
             cross join lateral (select $1::timestamptz - make_interval(days => o.request_days) as before) b
             where exists (select from requests r where r.organisation_id = o.organisation_id and r.at < b.before)"#,
-        now,
+        now.get(),
     )
     .fetch_all(db)
     .await?;
@@ -103,34 +98,34 @@ pub async fn list_over(db: &mut PgConnection, now: DateTime<Utc>) -> Result<Vec<
 }
 
 /// Rows of unknown domains before `before`, `limit` of them at most.
-pub async fn delete_strangers(db: &mut PgConnection, before: DateTime<Utc>, limit: i64) -> Result<u64, sqlx::Error> {
+pub async fn delete_strangers(db: &mut PgConnection, before: DatabaseTime, limit: i64) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "with batch as materialized (
               select request_id, at from requests where organisation_id is null and at < $1 order by request_id limit $2)
          delete from requests
           where organisation_id is null and request_id = any(array(select request_id from batch))
             and at >= (select min(at) from batch) and at <= (select max(at) from batch)",
-        before,
+        before.get(),
         limit,
     );
     Ok(deleted.execute(db).await?.rows_affected())
 }
 
-pub async fn delete_counts(db: &mut PgConnection, before: DateTime<Utc>, limit: i64) -> Result<u64, sqlx::Error> {
+pub async fn delete_counts(db: &mut PgConnection, before: DatabaseTime, limit: i64) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from request_counts
           where ctid = any(array(select ctid from request_counts where hour < $1 order by hour limit $2 for update skip locked))",
-        before,
+        before.get(),
         limit,
     );
     Ok(deleted.execute(db).await?.rows_affected())
 }
 
-pub async fn delete_totals(db: &mut PgConnection, before: DateTime<Utc>, limit: i64) -> Result<u64, sqlx::Error> {
+pub async fn delete_totals(db: &mut PgConnection, before: DatabaseTime, limit: i64) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from request_totals
           where ctid = any(array(select ctid from request_totals where hour < $1 order by hour limit $2 for update skip locked))",
-        before,
+        before.get(),
         limit,
     );
     Ok(deleted.execute(db).await?.rows_affected())

@@ -88,6 +88,7 @@ impl Spool {
         // By the time, so that no number comes again if the directory is set back or emptied: what was said to be
         // shipped of a number is never said of another file.
         let next = segments.last_key_value().map_or(1, |(last, _)| last + 1);
+        #[expect(clippy::disallowed_methods, reason = "the spool asks no database")]
         let now = u64::try_from(crate::clock::now().timestamp_micros()).unwrap_or_default();
         Ok(Arc::new(Self {
             id: id_of(&directory, segments.is_empty())?,

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Endpoint, MAX_WAITING, WebhookError, events};
-use crate::accounts::Scope;
+use crate::{accounts::Scope, clock::DatabaseTime};
 
 /// For whoever looks for one that did not come.
 pub const KEPT: TimeDelta = TimeDelta::days(30);
@@ -80,7 +80,7 @@ pub async fn test(
     db: &mut PgConnection,
     scope: &Scope,
     endpoint_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Delivery, WebhookError> {
     let endpoint = takes_more(db, scope, endpoint_id).await?;
     let data = json!({ "message": "This is a test: nothing has happened." });
@@ -90,7 +90,7 @@ pub async fn test(
         endpoint_id,
         event_id: Uuid::now_v7(),
         event_type: TEST.to_owned(),
-        payload: events::payload(TEST, now, &data),
+        payload: events::payload(TEST, now.get(), &data),
     };
     let id = new.delivery_id;
     store::insert(db, &[new], now).await?;
@@ -103,7 +103,7 @@ pub async fn replay(
     db: &mut PgConnection,
     scope: &Scope,
     (endpoint_id, delivery_id): (Uuid, Uuid),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Delivery, WebhookError> {
     let endpoint = takes_more(db, scope, endpoint_id).await?;
     if !store::restart(db, scope, (endpoint_id, delivery_id), now).await? {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::Delivery;
 use crate::{
     accounts::{Operator, Scope},
+    clock::DatabaseTime,
     webhooks::schedule::{Held, Room},
 };
 
@@ -34,14 +35,14 @@ pub struct Due {
 
 /// What an attempt came to.
 pub struct Attempted<'a> {
-    pub now: DateTime<Utc>,
+    pub now: DatabaseTime,
     pub status: Option<i16>,
     pub text: &'a str,
     pub duration_ms: i32,
 }
 
 /// An endpoint gets an event once, however often it is handed on.
-pub async fn insert(db: &mut PgConnection, new: &[New], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn insert(db: &mut PgConnection, new: &[New], now: DatabaseTime) -> Result<(), sqlx::Error> {
     let ids = |of: fn(&New) -> Uuid| new.iter().map(of).collect::<Vec<_>>();
     sqlx::query!(
         "insert into webhook_deliveries (webhook_delivery_id, organisation_id, webhook_endpoint_id, event_id, event_type,
@@ -56,7 +57,7 @@ pub async fn insert(db: &mut PgConnection, new: &[New], now: DateTime<Utc>) -> R
         &ids(|new| new.event_id),
         &new.iter().map(|new| new.event_type.clone()).collect::<Vec<_>>(),
         &new.iter().map(|new| new.payload.clone()).collect::<Vec<_>>(),
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -126,7 +127,7 @@ pub async fn restart(
     db: &mut PgConnection,
     scope: &Scope,
     (endpoint_id, delivery_id): (Uuid, Uuid),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<bool, sqlx::Error> {
     let restarted = sqlx::query!(
         "update webhook_deliveries
@@ -136,7 +137,7 @@ pub async fn restart(
         scope.organisation_id(),
         endpoint_id,
         delivery_id,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -148,14 +149,14 @@ pub async fn give_up(
     db: &mut PgConnection,
     scope: &Scope,
     endpoint_id: Uuid,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update webhook_deliveries set given_up_at = $3
           where organisation_id = $1 and webhook_endpoint_id = $2 and delivered_at is null and given_up_at is null",
         scope.organisation_id(),
         endpoint_id,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -168,8 +169,8 @@ pub async fn claim_due(
     db: &mut PgConnection,
     _: Operator,
     room: &Room,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
+    now: DatabaseTime,
+    until: DatabaseTime,
 ) -> Result<Vec<Due>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"with next as materialized (
@@ -196,8 +197,8 @@ pub async fn claim_due(
           where d.webhook_delivery_id = locked.webhook_delivery_id
          returning d.webhook_delivery_id, d.webhook_endpoint_id, d.organisation_id, d.epoch, d.attempts, d.event_id, d.payload,
                    next.url, next.secret_sealed, next.old_secret_sealed"#,
-        now,
-        until,
+        now.get(),
+        until.get(),
         i64::try_from(room.limit).unwrap_or(i64::MAX),
         &room.busy,
         &room.crowded,
@@ -237,7 +238,7 @@ pub async fn set_attempted(
           where webhook_delivery_id = $1 and epoch = $2",
         due.held.delivery_id,
         due.held.epoch,
-        attempted.now,
+        attempted.now.get(),
         attempted.status,
         attempted.text,
         attempted.duration_ms,
@@ -264,17 +265,13 @@ pub async fn give_back(db: &mut PgConnection, _: Operator, held: &[Held]) -> Res
 }
 
 /// What is older than `before`; and old secrets that no longer sign.
-pub async fn delete_before(
-    db: &mut PgConnection,
-    before: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from webhook_deliveries where created_at < $1", before)
+pub async fn delete_before(db: &mut PgConnection, before: DatabaseTime, now: DatabaseTime) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from webhook_deliveries where created_at < $1", before.get())
         .execute(&mut *db)
         .await?;
     sqlx::query!(
         "update webhook_endpoints set old_secret_sealed = null, old_secret_until = null where old_secret_until <= $1",
-        now
+        now.get()
     )
     .execute(db)
     .await?;

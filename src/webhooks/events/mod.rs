@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     accounts::Operator,
+    clock::DatabaseTime,
     outbox::store::{Untold, lock_untold},
     sealed::Keyring,
 };
@@ -50,7 +51,7 @@ pub struct Events {
 
 impl Events {
     /// Returns how many were handed on.
-    pub async fn hand_on(&self, now: DateTime<Utc>) -> Result<usize, sqlx::Error> {
+    pub async fn hand_on(&self, now: DatabaseTime) -> Result<usize, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
         let untold = lock_untold(&mut tx, AT_ONCE).await?;
         if untold.is_empty() {

@@ -1,9 +1,8 @@
 //! Every statement on who wants which event.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{accounts::Operator, outbox::store::Untold};
+use crate::{accounts::Operator, clock::DatabaseTime, outbox::store::Untold};
 
 /// Events, each with the endpoints that want it.
 pub async fn list_wanting(
@@ -31,12 +30,12 @@ pub async fn set_told(
     db: &mut PgConnection,
     _: Operator,
     events: &[Untold],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update outbox set sent_at = $2 where outbox_id = any($1)",
         &ids(events),
-        now
+        now.get()
     )
     .execute(db)
     .await?;

@@ -6,10 +6,7 @@ use futures_util::future::join_all;
 use rcgen::{CertificateParams, KeyPair};
 use rustls_acme::acme::{Account, AuthStatus, ChallengeType, Identifier, Order, OrderStatus};
 use serde_json::json;
-use signpost::{
-    certificates::acme::{Ca, CaError, Eab, NewAccount, NewOrder, Placed, Session, certificate_id},
-    clock,
-};
+use signpost::certificates::acme::{Ca, CaError, Eab, NewAccount, NewOrder, Placed, Session, certificate_id};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -225,7 +222,7 @@ async fn what_a_ca_suggests_for_renewal_is_read_and_followed_in_the_next_order()
     );
     assert!(usual.start < usual.end);
 
-    let start = clock::now().trunc_subsecs(0);
+    let start = crate::clock::now().trunc_subsecs(0);
     let suggested = |end, page: &str| RenewalInfo::Suggested {
         start,
         end,

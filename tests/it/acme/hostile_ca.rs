@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{Duration as Span, SubsecRound};
 use serde_json::json;
-use signpost::{
-    certificates::acme::{Ca, CaError, CaSetupError},
-    clock,
-};
+use signpost::certificates::acme::{Ca, CaError, CaSetupError};
 
 use super::{
     client::{Bench, HOST, csr, order},
@@ -270,7 +267,7 @@ async fn a_directory_leads_only_where_may_be_asked() {
 async fn a_limit_tells_when_it_ends() {
     let bench = Bench::start(Behaviour::default()).await;
     let session = bench.session();
-    let end = (clock::now() + Span::hours(3)).trunc_subsecs(0);
+    let end = (crate::clock::now() + Span::hours(3)).trunc_subsecs(0);
     let text = format!(
         "too many new orders recently, retry after {}: see https://ca.example/",
         end.format("%F %T UTC")
@@ -278,7 +275,10 @@ async fn a_limit_tells_when_it_ends() {
     let limit = || Fault::problem(429, "rateLimited", &text);
     for (fault, expected) in [
         (limit(), end),
-        (limit().with("Retry-After", "3600"), clock::now() + Span::hours(1)),
+        (
+            limit().with("Retry-After", "3600"),
+            crate::clock::now() + Span::hours(1),
+        ),
         (
             Fault::answer(503, "text/html", "").with("Retry-After", &end.to_rfc2822().replace("+0000", "GMT")),
             end,

@@ -3,10 +3,7 @@ use std::net::TcpListener;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use signpost::{
-    certificates::{Issuer, expiry, orders::Orders},
-    clock,
-};
+use signpost::certificates::{Issuer, expiry, orders::Orders};
 use sqlx::PgPool;
 
 use super::{
@@ -104,7 +101,10 @@ impl Trial {
     async fn ask_when_to_renew(&self) {
         self.set("update certificates set suggestion_due_at = now()").await;
         let issuer = self.app.running.issuer();
-        acme(&issuer).ask_when_to_renew(clock::now()).await.unwrap();
+        acme(&issuer)
+            .ask_when_to_renew(crate::clock::database_now())
+            .await
+            .unwrap();
     }
 
     /// So that it is this domain's turn at once. An attempt that is not over yet would set its own time afterwards.
@@ -188,7 +188,7 @@ async fn a_domain_shows_its_certificate_and_the_numbers_count_it(pool: PgPool) {
 
 #[sqlx::test]
 async fn a_certificate_is_renewed_when_the_ca_suggests_and_replaces_the_one_before(pool: PgPool) {
-    let now = clock::now();
+    let now = crate::clock::now();
     let (start, end) = (now + TimeDelta::days(20), now + TimeDelta::days(21));
     let page = "https://ca.example/why";
     let suggested = |start, end| RenewalInfo::Suggested {
@@ -210,7 +210,7 @@ async fn a_certificate_is_renewed_when_the_ca_suggests_and_replaces_the_one_befo
     assert_eq!(first["renewal_explanation_url"], page);
     let due = "select suggestion_due_at from certificates where hostname = 'contoso.com'";
     let due: DateTime<Utc> = sqlx::query_scalar(due).fetch_one(&trial.app.pool).await.unwrap();
-    let wait = due - clock::now();
+    let wait = due - crate::clock::now();
     assert!(
         (TimeDelta::minutes(118)..=TimeDelta::minutes(120)).contains(&wait),
         "{wait}"
@@ -247,13 +247,13 @@ async fn a_certificate_is_renewed_when_the_ca_suggests_and_replaces_the_one_befo
     // A CA that says "now" of a fresh one is not believed.
     trial.ask_when_to_renew().await;
     let renews_at = time(&trial.domain(DOMAIN).await["certificate"]["renews_at"]);
-    assert!(renews_at > clock::now() + TimeDelta::hours(4), "{renews_at}");
+    assert!(renews_at > crate::clock::now() + TimeDelta::hours(4), "{renews_at}");
     trial.app.stop().await;
 }
 
 #[sqlx::test]
 async fn a_ca_that_suggests_to_wait_too_long_is_not_waited_for(pool: PgPool) {
-    let now = clock::now();
+    let now = crate::clock::now();
     let behaviour = Behaviour {
         renewal_info: RenewalInfo::Suggested {
             start: now + TimeDelta::days(100),
@@ -403,7 +403,7 @@ async fn a_validation_that_fails_is_told_in_words_and_not_tried_a_fourth_time_in
     let looked = "select count(*) from acme_challenges where hostname = 'contoso.com'";
     let looked: i64 = sqlx::query_scalar(looked).fetch_one(&trial.app.pool).await.unwrap();
     assert_eq!(looked, 0, "nor did we ask ourselves, since there was no room");
-    let wait = time(&waits["next_attempt_at"]) - clock::now();
+    let wait = time(&waits["next_attempt_at"]) - crate::clock::now();
     assert!(
         (TimeDelta::minutes(55)..=TimeDelta::minutes(70)).contains(&wait),
         "{wait}"
@@ -491,10 +491,16 @@ async fn a_certificate_that_nobody_renews_is_warned_of_once(pool: PgPool) {
                     urgent_at = now() - interval '13 days' where hostname = 'contoso.com'",
         )
         .await;
-    let (issuer, now) = (trial.ca.directory().to_string(), clock::now());
+    let (issuer, now) = (trial.ca.directory().to_string(), crate::clock::now());
     let mut db = trial.app.pool.acquire().await.unwrap();
-    assert_eq!(expiry::warn(&mut db, &issuer, now).await.unwrap(), 1);
-    assert_eq!(expiry::warn(&mut db, &issuer, now).await.unwrap(), 0);
+    assert_eq!(
+        expiry::warn(&mut db, &issuer, crate::clock::assume(now)).await.unwrap(),
+        1
+    );
+    assert_eq!(
+        expiry::warn(&mut db, &issuer, crate::clock::assume(now)).await.unwrap(),
+        0
+    );
     let row: (String, uuid::Uuid, Value) =
         sqlx::query_as("select kind, organisation_id, payload from outbox where once is not null")
             .fetch_one(&mut *db)
@@ -562,9 +568,9 @@ async fn a_revocation_that_fails_is_tried_again_later_each_time(pool: PgPool) {
         )
         .await;
     let issuer = trial.app.running.issuer();
-    let mut now = clock::now() + TimeDelta::days(2);
+    let mut now = crate::clock::now() + TimeDelta::days(2);
     for minutes in [10, 20, 30] {
-        assert_eq!(acme(&issuer).revoke_due(now).await.unwrap(), 0);
+        assert_eq!(acme(&issuer).revoke_due(crate::clock::assume(now)).await.unwrap(), 0);
         let due = sqlx::query_scalar::<_, DateTime<Utc>>("select due_at from acme_revocations");
         let due = due.fetch_one(&trial.app.pool).await.unwrap();
         assert_eq!((due - now).num_seconds(), minutes * 60);

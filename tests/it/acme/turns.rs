@@ -1,15 +1,12 @@
 //! Whose turn it is, straight from the table: two nodes, several organisations.
 use chrono::{DateTime, TimeDelta, Utc};
-use signpost::{
-    certificates::{
-        failure::Failure,
-        orders::{Reservation, store as orders},
-        turns::{
-            Eligible, Lease, Postponed, Turn,
-            store::{self as turns, claim_due},
-        },
+use signpost::certificates::{
+    failure::Failure,
+    orders::{Reservation, store as orders},
+    turns::{
+        Eligible, Lease, Postponed, Turn,
+        store::{self as turns, claim_due},
     },
-    clock,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -61,8 +58,8 @@ async fn organisation(db: &mut PgConnection, name: &str, count: i32, due_at: Dat
 async fn claim(db: &mut PgConnection, now: DateTime<Utc>, limit: i64, crowded: &[Uuid]) -> Vec<Turn> {
     let lease = Lease {
         renewals: i64::MAX,
-        now,
-        until: now + TimeDelta::seconds(30),
+        now: crate::clock::assume(now),
+        until: crate::clock::assume(now + TimeDelta::seconds(30)),
         limit,
         crowded: crowded.to_vec(),
     };
@@ -77,10 +74,12 @@ fn names(turns: &[Turn]) -> Vec<&str> {
 
 #[sqlx::test]
 async fn a_crowded_organisation_waits_and_whoever_is_behind_it_does_not(pool: PgPool) {
-    let (mut db, now) = (pool.acquire().await.unwrap(), clock::now());
+    let (mut db, now) = (pool.acquire().await.unwrap(), crate::clock::now());
     let many = organisation(&mut db, "many", 300, now - TimeDelta::hours(1)).await;
     let few = organisation(&mut db, "few", 2, now - TimeDelta::minutes(1)).await;
-    turns::want_all(&mut db, &eligible(), now).await.unwrap();
+    turns::want_all(&mut db, &eligible(), crate::clock::assume(now))
+        .await
+        .unwrap();
     let first = claim(&mut db, now, 64, &[]).await;
     assert_eq!(first.len(), 64);
     assert!(first.iter().all(|turn| turn.organisation_id == Some(many)));
@@ -94,7 +93,7 @@ async fn a_crowded_organisation_waits_and_whoever_is_behind_it_does_not(pool: Pg
 
 #[sqlx::test]
 async fn a_node_that_overslept_changes_nothing_any_more(pool: PgPool) {
-    let (mut db, now) = (pool.acquire().await.unwrap(), clock::now());
+    let (mut db, now) = (pool.acquire().await.unwrap(), crate::clock::now());
     organisation(&mut db, "contoso", 1, now).await;
     let late = now + TimeDelta::seconds(31);
     let overslept = claim(&mut db, now + TimeDelta::seconds(1), 1, &[]).await.remove(0);
@@ -116,7 +115,11 @@ async fn a_node_that_overslept_changes_nothing_any_more(pool: PgPool) {
     let before: String = sqlx::query_scalar(row).fetch_one(&mut *db).await.unwrap();
 
     assert!(!turns::confirm(&mut db, CA, &overslept).await.unwrap());
-    assert!(!turns::extend(&mut db, CA, &overslept, late).await.unwrap());
+    assert!(
+        !turns::extend(&mut db, CA, &overslept, crate::clock::assume(late))
+            .await
+            .unwrap()
+    );
     assert!(!turns::done(&mut db, CA, &overslept, late).await.unwrap());
     let url = "https://ca.test/order/1";
     let set = orders::set_url(&mut db, CA, &overslept, reservation.order_id, url).await;
@@ -148,7 +151,7 @@ async fn a_node_that_overslept_changes_nothing_any_more(pool: PgPool) {
 
 #[sqlx::test]
 async fn what_expires_soon_overtakes_what_has_waited_longer(pool: PgPool) {
-    let (mut db, now) = (pool.acquire().await.unwrap(), clock::now());
+    let (mut db, now) = (pool.acquire().await.unwrap(), crate::clock::now());
     organisation(&mut db, "new", 3, now - TimeDelta::hours(2)).await;
     organisation(&mut db, "old", 2, now - TimeDelta::hours(1)).await;
     for (hostname, urgent_at) in [
@@ -167,9 +170,16 @@ async fn what_expires_soon_overtakes_what_has_waited_longer(pool: PgPool) {
         .await
         .unwrap();
     }
-    assert_eq!(turns::raise_urgency(&mut db, CA, now).await.unwrap(), 1);
     assert_eq!(
-        turns::raise_urgency(&mut db, CA, now).await.unwrap(),
+        turns::raise_urgency(&mut db, CA, crate::clock::assume(now))
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        turns::raise_urgency(&mut db, CA, crate::clock::assume(now))
+            .await
+            .unwrap(),
         0,
         "it is raised already"
     );

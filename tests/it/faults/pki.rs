@@ -199,13 +199,13 @@ fn issuer_lies_at(url: &str) -> CustomExtension {
 
 /// As a certificate and people tell it: `2026-11-13`.
 pub fn day_in(days: i64) -> String {
-    (signpost::clock::now() + Duration::days(days))
+    (crate::clock::now() + Duration::days(days))
         .format("%Y-%m-%d")
         .to_string()
 }
 
 fn in_days(days: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp((signpost::clock::now() + Duration::days(days)).timestamp()).unwrap()
+    OffsetDateTime::from_unix_timestamp((crate::clock::now() + Duration::days(days)).timestamp()).unwrap()
 }
 
 /// Our own libraries make no key as weak as that.

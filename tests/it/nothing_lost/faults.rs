@@ -79,7 +79,7 @@ impl Node {
     async fn ask_as_own_check(&self, name: &str) -> u16 {
         let keys = Keyring::load(&self.keys).unwrap().derive_all(own_checks::KEY_PURPOSE);
         let value = OwnChecks::new(&keys)
-            .sign(name, signpost::clock::now().timestamp())
+            .sign(name, crate::clock::now().timestamp())
             .unwrap();
         let request = format!(
             "GET {WELL_KNOWN} HTTP/1.1\r\nHost: {name}\r\n{}: {value}\r\n\r\n",

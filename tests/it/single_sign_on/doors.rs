@@ -70,7 +70,7 @@ async fn somebody_goes_to_the_provider_and_comes_back_signed_in(pool: PgPool) {
 async fn a_token_that_is_wrong_in_any_way_lets_nobody_in(pool: PgPool) {
     let rig = Rig::start(pool).await;
     rig.app.colleague(&rig.owner, "ada@acme.example", "editor", "").await;
-    let now = signpost::clock::now().timestamp();
+    let now = crate::clock::now().timestamp();
     let words = "can be believed";
     for signing in [
         Signing::WithAnotherKey,

@@ -137,7 +137,7 @@ async fn an_account_elsewhere_is_nobodys_but_its_owners(pool: PgPool) {
         Operator::at_the_command_line(),
         &keyring,
         &email,
-        Some(signpost::clock::now()),
+        Some(crate::clock::database_now()),
     );
     assert!(made.await.is_ok());
     tx.commit().await.unwrap();

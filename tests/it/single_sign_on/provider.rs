@@ -138,7 +138,7 @@ impl Provider {
 
     /// Signs somebody in who was sent here. Returns the code; `more` are claims beside or instead of the right ones.
     pub fn consent(&self, sent: &Sent, more: Value) -> String {
-        let now = signpost::clock::now().timestamp();
+        let now = crate::clock::now().timestamp();
         let mut claims = json!({
             "iss": self.issuer, "aud": CLIENT, "nonce": sent.query["nonce"], "iat": now, "exp": now + 300,
             "sub": "subject-of-ada", "email": "ada@acme.example", "email_verified": true, "name": "Ada Lovelace",

@@ -6,7 +6,6 @@ use futures_util::future::{join_all, try_join_all};
 use serde_json::json;
 use signpost::{
     accounts::{Operator, Scope, organisations},
-    clock,
     dns::Dns,
     input::WebUrl,
     outbound::Outbound,
@@ -70,7 +69,7 @@ impl Trial {
             client_id: None,
         };
         let mut db = self.pool.acquire().await.unwrap();
-        let created = webhooks::create(&mut db, &self.scope, &self.keyring, &new, clock::now());
+        let created = webhooks::create(&mut db, &self.scope, &self.keyring, &new, crate::clock::database_now());
         created.await.unwrap()
     }
 
@@ -82,15 +81,21 @@ impl Trial {
             hostname: "contoso.com".to_owned(),
         };
         let mut db = self.pool.acquire().await.unwrap();
-        tell(&mut db, kind, &subject, json!({ "status": "active" }), clock::now())
-            .await
-            .unwrap();
+        tell(
+            &mut db,
+            kind,
+            &subject,
+            json!({ "status": "active" }),
+            crate::clock::database_now(),
+        )
+        .await
+        .unwrap();
     }
 
     /// Brings everything that is due then. Returns how many it was.
     async fn round(&self, now: DateTime<Utc>) -> usize {
-        self.courier.events.hand_on(now).await.unwrap();
-        let due = self.courier.claim(&[], now).await.unwrap();
+        self.courier.events.hand_on(crate::clock::assume(now)).await.unwrap();
+        let due = self.courier.claim(&[], crate::clock::assume(now)).await.unwrap();
         try_join_all(due.iter().map(|due| self.courier.bring(due)))
             .await
             .unwrap();
@@ -156,14 +161,14 @@ async fn a_delivery_is_signed_and_says_what_happened(pool: PgPool) {
     let receiver = Receiver::start().await;
     let (endpoint, secret) = trial.endpoint(&receiver.url()).await;
     trial.happens(Kind::DomainStatusChanged).await;
-    assert_eq!(trial.round(clock::now()).await, 1);
+    assert_eq!(trial.round(crate::clock::now()).await, 1);
     let received = receiver.received().remove(0);
     assert_eq!(received.line, "POST /signpost?key=1 HTTP/1.1");
     assert_eq!(received.headers["content-type"], "application/json");
     assert!(received.is_signed_by(&secret.expose()));
     assert!(!received.is_signed_by(&Secret::random().expose()));
     let sent_at: i64 = received.headers["webhook-timestamp"].parse().unwrap();
-    assert!((clock::now().timestamp() - sent_at).abs() < 30);
+    assert!((crate::clock::now().timestamp() - sent_at).abs() < 30);
     let body = received.json();
     assert_eq!(body["type"], "domain.status_changed");
     assert_eq!(body["data"]["hostname"], "contoso.com");
@@ -173,7 +178,7 @@ async fn a_delivery_is_signed_and_says_what_happened(pool: PgPool) {
     assert_eq!(delivery.event_id.to_string(), received.id());
     assert_eq!((delivery.attempts, delivery.response_status), (1, Some(204)));
     assert_eq!(
-        trial.round(clock::now() + TimeDelta::days(9)).await,
+        trial.round(crate::clock::now() + TimeDelta::days(9)).await,
         0,
         "once is enough"
     );
@@ -186,7 +191,7 @@ async fn what_fails_is_tried_again_later_under_the_same_id(pool: PgPool) {
     receiver.says("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 12\r\n\r\n<b>\u{1}later\u{7}\r\n");
     let (endpoint, _) = trial.endpoint(&receiver.url()).await;
     trial.happens(Kind::CertificateFailed).await;
-    let now = clock::now();
+    let now = crate::clock::now();
     assert_eq!(trial.round(now).await, 1);
     let failed = trial.delivery(&endpoint).await;
     assert_eq!(failed.state(), State::Retrying);
@@ -210,7 +215,7 @@ async fn a_receiver_that_is_busy_is_asked_again_when_it_says_and_not_before(pool
     let receiver = Receiver::start().await;
     let (endpoint, _) = trial.endpoint(&receiver.url()).await;
     trial.happens(Kind::CertificateFailed).await;
-    let mut now = clock::now();
+    let mut now = crate::clock::now();
     for (answer, least, most) in [
         ("429 Too Many Requests\r\nRetry-After: 3600", 3_600, 3_970),
         ("503 Service Unavailable\r\nRetry-After: 99999999", 86_400, 95_050),
@@ -240,19 +245,23 @@ async fn after_ten_attempts_a_delivery_is_given_up_and_can_be_replayed(pool: PgP
     let (endpoint, _) = trial.endpoint(&receiver.url()).await;
     trial.happens(Kind::CertificateIssued).await;
     for attempt in 1..=10 {
-        assert_eq!(trial.round(clock::now() + TimeDelta::days(2)).await, 1, "{attempt}");
+        assert_eq!(
+            trial.round(crate::clock::now() + TimeDelta::days(2)).await,
+            1,
+            "{attempt}"
+        );
     }
     let given_up = trial.delivery(&endpoint).await;
     assert_eq!((given_up.state(), given_up.attempts), (State::GivenUp, 10));
-    assert_eq!(trial.round(clock::now() + TimeDelta::days(9)).await, 0);
+    assert_eq!(trial.round(crate::clock::now() + TimeDelta::days(9)).await, 0);
     receiver.says(OK);
     let mut db = trial.pool.acquire().await.unwrap();
     let ids = (endpoint.id, given_up.id);
-    let replayed = deliveries::replay(&mut db, &trial.scope, ids, clock::now())
+    let replayed = deliveries::replay(&mut db, &trial.scope, ids, crate::clock::database_now())
         .await
         .unwrap();
     assert_eq!(replayed.state(), State::Waiting);
-    assert_eq!(trial.round(clock::now()).await, 1);
+    assert_eq!(trial.round(crate::clock::now()).await, 1);
     assert_eq!(trial.delivery(&endpoint).await.state(), State::Delivered);
     let received = receiver.received();
     assert_eq!(received[0].id(), received[10].id());
@@ -267,14 +276,14 @@ async fn a_receiver_that_answers_410_is_left_alone_and_its_owner_is_told(pool: P
     for kind in Kind::ALL {
         trial.happens(kind).await;
     }
-    trial.round(clock::now()).await;
+    trial.round(crate::clock::now()).await;
     let gone = trial.look_at(&endpoint).await.disabled.unwrap();
     assert_eq!(gone.reason, Reason::Gone);
     let all = trial.deliveries(&endpoint).await;
     assert_eq!(all.len(), 5);
     assert!(all.iter().all(|delivery| delivery.state() == State::GivenUp), "{all:?}");
     trial.happens(Kind::CertificateIssued).await;
-    assert_eq!(trial.round(clock::now() + TimeDelta::days(1)).await, 0);
+    assert_eq!(trial.round(crate::clock::now() + TimeDelta::days(1)).await, 0);
     assert_eq!(trial.deliveries(&endpoint).await.len(), 5);
     let expected = format!("The webhook to {} is disabled", receiver.address);
     let mails = trial.mails().await;
@@ -292,14 +301,14 @@ async fn an_endpoint_that_fails_for_five_days_is_disabled_and_its_owner_is_told(
     let address = Receiver::start().await.address;
     let (endpoint, _) = trial.endpoint(&format!("http://{address}/")).await;
     trial.happens(Kind::DomainFirstRequest).await;
-    trial.round(clock::now()).await;
+    trial.round(crate::clock::now()).await;
     let failed = trial.delivery(&endpoint).await;
     assert_eq!((failed.state(), failed.response_status), (State::Retrying, None));
     sqlx::query("update webhook_endpoints set failing_since = now() - interval '5 days'")
         .execute(&trial.pool)
         .await
         .unwrap();
-    trial.round(clock::now() + TimeDelta::days(1)).await;
+    trial.round(crate::clock::now() + TimeDelta::days(1)).await;
     let failing = trial.look_at(&endpoint).await.disabled.unwrap();
     assert_eq!(failing.reason, Reason::Failing);
     assert_eq!(trial.delivery(&endpoint).await.state(), State::GivenUp);
@@ -317,7 +326,7 @@ async fn a_redirect_is_not_followed(pool: PgPool) {
             other.url()
         ));
         trial.happens(Kind::CertificateIssued).await;
-        trial.round(clock::now()).await;
+        trial.round(crate::clock::now()).await;
     }
     assert!(other.received().is_empty());
     for delivery in trial.deliveries(&endpoint).await {
@@ -347,7 +356,7 @@ async fn a_private_address_is_refused_unless_a_setting_allows_it(pool: PgPool) {
     // An address of the world, and a port that is no web server's.
     let (elsewhere, _) = trial.endpoint("http://192.88.99.1:22/").await;
     trial.happens(Kind::CertificateIssued).await;
-    assert_eq!(trial.round(clock::now()).await, 7);
+    assert_eq!(trial.round(crate::clock::now()).await, 7);
     for endpoint in expected.iter().chain([&elsewhere]) {
         let delivery = trial.delivery(endpoint).await;
         assert_eq!((delivery.state(), delivery.response_status), (State::Retrying, None));
@@ -378,7 +387,7 @@ async fn hostile_answers_cost_little_and_are_kept_short(pool: PgPool) {
         hostile.push((receiver, endpoint, state));
     }
     trial.happens(Kind::CertificateIssued).await;
-    assert_eq!(trial.round(clock::now()).await, 5);
+    assert_eq!(trial.round(crate::clock::now()).await, 5);
     for (_receiver, endpoint, state) in &hostile {
         let delivery = trial.delivery(endpoint).await;
         assert_eq!(delivery.state(), *state, "{delivery:?}");
@@ -399,7 +408,7 @@ async fn a_receiver_that_takes_too_long_has_failed(pool: PgPool) {
         slow.push((receiver, endpoint));
     }
     trial.happens(Kind::CertificateIssued).await;
-    assert_eq!(trial.round(clock::now()).await, 2);
+    assert_eq!(trial.round(crate::clock::now()).await, 2);
     for (_receiver, endpoint) in &slow {
         let delivery = trial.delivery(endpoint).await;
         assert_eq!(delivery.state(), State::Retrying);
@@ -414,13 +423,22 @@ async fn who_dies_between_claim_and_send_is_stood_in_for_and_one_who_oversleeps_
     let receiver = Receiver::start().await;
     let (endpoint, _) = trial.endpoint(&receiver.url()).await;
     trial.happens(Kind::CertificateIssued).await;
-    let now = clock::now();
-    trial.courier.events.hand_on(now).await.unwrap();
-    let dead = trial.courier.claim(&[], now).await.unwrap();
+    let now = crate::clock::now();
+    trial.courier.events.hand_on(crate::clock::assume(now)).await.unwrap();
+    let dead = trial.courier.claim(&[], crate::clock::assume(now)).await.unwrap();
     assert_eq!(dead.len(), 1);
     let other = courier(&trial.pool, &trial.keyring, &["127.0.0.0/8"]);
-    assert!(other.claim(&[], now + TimeDelta::seconds(59)).await.unwrap().is_empty());
-    let taken = other.claim(&[], now + TimeDelta::seconds(60)).await.unwrap();
+    assert!(
+        other
+            .claim(&[], crate::clock::assume(now + TimeDelta::seconds(59)))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let taken = other
+        .claim(&[], crate::clock::assume(now + TimeDelta::seconds(60)))
+        .await
+        .unwrap();
     other.bring(&taken[0]).await.unwrap();
     assert_eq!(trial.delivery(&endpoint).await.state(), State::Delivered);
     receiver.says("HTTP/1.1 500 Internal Server Error\r\n\r\n");
@@ -446,8 +464,8 @@ async fn of_two_nodes_one_brings_each_event_to_each_endpoint(pool: PgPool) {
     let other = courier(&trial.pool, &trial.keyring, &["127.0.0.0/8"]);
     let work = async |courier: &Courier| {
         loop {
-            courier.events.hand_on(clock::now()).await.unwrap();
-            let due = courier.claim(&[], clock::now()).await.unwrap();
+            courier.events.hand_on(crate::clock::database_now()).await.unwrap();
+            let due = courier.claim(&[], crate::clock::database_now()).await.unwrap();
             if due.is_empty() && one.received().len() + two.received().len() >= 100 {
                 return;
             }

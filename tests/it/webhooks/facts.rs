@@ -2,7 +2,6 @@
 use serde_json::{Value, json};
 use signpost::{
     certificates::expiry,
-    clock,
     domains::{connection::Expected, told::Teller},
     mail::Mail,
     outbox,
@@ -131,7 +130,7 @@ async fn a_node_that_starts_with_another_issuer_judges_anew_what_the_old_one_cer
     let other = as_of("https://ca.example/directory");
     other.begin().await.unwrap();
     assert_eq!(hints().await, 2);
-    assert_eq!(other.round(clock::now()).await.unwrap(), 2);
+    assert_eq!(other.round(crate::clock::database_now()).await.unwrap(), 2);
     let statuses = sqlx::query_scalar::<_, String>("select status from told_statuses");
     assert_eq!(statuses.fetch_all(&pool).await.unwrap(), ["pending_certificate"; 2]);
     let changes =
@@ -181,7 +180,12 @@ async fn a_certificate_that_expires_unrenewed_changes_the_status_and_is_told_by_
     let mut db = pool.acquire().await.unwrap();
     let issuer = sqlx::query_scalar::<_, String>("select issuer from certificates where hostname = 'contoso.com'");
     let issuer = issuer.fetch_one(&mut *db).await.unwrap();
-    assert_eq!(expiry::warn(&mut db, &issuer, clock::now()).await.unwrap(), 1);
+    assert_eq!(
+        expiry::warn(&mut db, &issuer, crate::clock::database_now())
+            .await
+            .unwrap(),
+        1
+    );
     let expiring = told(&receiver, "certificate.expiring", 1).await.remove(0);
     assert_eq!(expiring["hostname"], "contoso.com");
     let mails: Vec<Mail> = outbox::store::list_mails(&mut db, 10)

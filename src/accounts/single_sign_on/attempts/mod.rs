@@ -1,7 +1,7 @@
 //! Somebody who was sent to the provider: what we must see again when they come back, once, with the same browser.
 pub mod store;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{Door, SingleSignOnError};
 use crate::{
     accounts::{Operator, secret_text::SecretText},
+    clock::DatabaseTime,
     input::hexadecimal,
     sealed::Keyring,
 };
@@ -48,7 +49,7 @@ pub async fn begin(
     keyring: &Keyring,
     (door, hostname): (&Door, &str),
     (browser, next): (&SecretText, &str),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Begun, SingleSignOnError> {
     let text = || SecretText::random().expose().to_owned();
     let kept = Kept {
@@ -80,7 +81,7 @@ pub async fn take(
     db: &mut PgConnection,
     keyring: &Keyring,
     (state, browser): (&str, &SecretText),
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<Taken>, SingleSignOnError> {
     let Some(state) = SecretText::parse(state) else {
         return Ok(None);

@@ -1,9 +1,8 @@
 //! Every statement on `single_sign_on_attempts`.
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::Operator;
+use crate::{accounts::Operator, clock::DatabaseTime};
 
 pub struct Attempt<'a> {
     pub state_digest: &'a [u8],
@@ -16,7 +15,7 @@ pub async fn insert(
     db: &mut PgConnection,
     _: Operator,
     new: &Attempt<'_>,
-    (created_at, expires_at): (DateTime<Utc>, DateTime<Utc>),
+    (created_at, expires_at): (DatabaseTime, DatabaseTime),
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into single_sign_on_attempts (state_digest, browser_digest, identity_provider_id, sealed, created_at, expires_at)
@@ -25,8 +24,8 @@ pub async fn insert(
         new.browser_digest,
         new.identity_provider_id,
         new.sealed,
-        created_at,
-        expires_at,
+        created_at.get(),
+        expires_at.get(),
     )
     .execute(db)
     .await?;
@@ -44,7 +43,7 @@ pub async fn take(
     _: Operator,
     state_digest: &[u8],
     browser_digest: &[u8],
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<Option<TakenAttempt>, sqlx::Error> {
     sqlx::query_as!(
         TakenAttempt,
@@ -52,13 +51,13 @@ pub async fn take(
          returning identity_provider_id, sealed",
         state_digest,
         browser_digest,
-        now,
+        now.get(),
     )
     .fetch_optional(db)
     .await
 }
 
-pub async fn delete_expired(db: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!("delete from single_sign_on_attempts where expires_at <= $1", now);
+pub async fn delete_expired(db: &mut PgConnection, now: DatabaseTime) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!("delete from single_sign_on_attempts where expires_at <= $1", now.get());
     Ok(deleted.execute(db).await?.rows_affected())
 }

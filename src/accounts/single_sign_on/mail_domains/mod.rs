@@ -114,8 +114,7 @@ impl MailDomains {
     }
 
     async fn claim(&self, organisation_id: Option<Uuid>, limit: i64) -> Result<Vec<Due>, SingleSignOnError> {
-        let now = crate::clock::now();
-        let mut db = self.pool.acquire().await?;
+        let (mut db, now) = crate::clock::acquire(&self.pool).await?;
         let times = (now, now + LEASE);
         Ok(store::claim(&mut db, Operator::checking(), organisation_id, times, limit).await?)
     }
@@ -142,19 +141,18 @@ impl MailDomains {
     }
 
     async fn apply(&self, due: &Due, look: &Look) -> Result<(), SingleSignOnError> {
-        let now = crate::clock::now();
         let scope = Operator::checking().scope(due.organisation_id);
-        let mut tx = self.pool.begin().await?;
+        let (mut tx, now) = crate::clock::begin(&self.pool).await?;
         let stored = store::lock(&mut tx, &scope, due.identity_provider_id, &due.hostname).await?;
         // Taken out meanwhile.
         let Some(stored) = stored else { return Ok(()) };
-        let (state, change) = stored.state.after(look, now);
+        let (state, change) = stored.state.after(look, now.get());
         let looked = Looked {
             identity_provider_id: due.identity_provider_id,
             hostname: &due.hostname,
             look,
             state,
-            next_check_at: state.next_check_at(stored.added_at, now),
+            next_check_at: state.next_check_at(stored.added_at, now.get()),
         };
         store::update(&mut tx, &scope, &looked, now).await?;
         let action = match change {
@@ -182,8 +180,7 @@ impl MailDomains {
 
     /// Sends one mail to each owner and admin of an organisation with records that are missing.
     async fn notify(&self) -> Result<(), SingleSignOnError> {
-        let now = crate::clock::now();
-        let mut tx = self.pool.begin().await?;
+        let (mut tx, now) = crate::clock::begin(&self.pool).await?;
         let mut missing = store::take_missing(&mut tx, Operator::checking(), now - NOTICE_AFTER, now).await?;
         missing.sort_by(|one, two| (one.organisation_id, &one.hostname).cmp(&(two.organisation_id, &two.hostname)));
         for of_one in missing.chunk_by(|one, two| one.organisation_id == two.organisation_id) {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::record::RecordState;
 use crate::{
     accounts::{Operator, Scope},
+    clock::DatabaseTime,
     dns::verification::Look,
 };
 
@@ -24,7 +25,7 @@ pub async fn claim(
     db: &mut PgConnection,
     _: Operator,
     organisation_id: Option<Uuid>,
-    (now, leased_until): (DateTime<Utc>, DateTime<Utc>),
+    (now, leased_until): (DatabaseTime, DatabaseTime),
     limit: i64,
 ) -> Result<Vec<Due>, sqlx::Error> {
     sqlx::query_as!(
@@ -56,8 +57,8 @@ pub async fn claim(
            returning c.organisation_id as "organisation_id!", i.identity_provider_id, i.hostname,
                      c.ownership_key as "ownership_key!", i.proved_at is not null as "is_proved!""#,
         organisation_id,
-        now,
-        leased_until,
+        now.get(),
+        leased_until.get(),
         limit,
     )
     .fetch_all(db)
@@ -111,7 +112,7 @@ pub async fn update(
     db: &mut PgConnection,
     scope: &Scope,
     looked: &Looked<'_>,
-    now: DateTime<Utc>,
+    now: DatabaseTime,
 ) -> Result<(), sqlx::Error> {
     let (observed, misplaced) = match looked.look {
         Look::Present { observed } => (Some(observed.as_slice()), None),
@@ -136,7 +137,7 @@ pub async fn update(
         looked.next_check_at,
         observed,
         misplaced,
-        now,
+        now.get(),
     )
     .execute(db)
     .await?;
@@ -178,8 +179,8 @@ pub struct Missing {
 pub async fn take_missing(
     db: &mut PgConnection,
     _: Operator,
-    gone_since: DateTime<Utc>,
-    now: DateTime<Utc>,
+    gone_since: DatabaseTime,
+    now: DatabaseTime,
 ) -> Result<Vec<Missing>, sqlx::Error> {
     sqlx::query_as!(
         Missing,
@@ -200,8 +201,8 @@ pub async fn take_missing(
             where m.identity_provider_id = i.identity_provider_id and m.hostname = i.hostname
            returning m.organisation_id, i.hostname, m.ownership_key, i.grace_until, i.proved_at,
                      i.missing_since as "missing_since!""#,
-        now,
-        gone_since,
+        now.get(),
+        gone_since.get(),
     )
     .fetch_all(db)
     .await

@@ -1,7 +1,6 @@
 //! What the CA does for accounts, with the names of RFC 8555 §7.
 use chrono::Duration;
 use serde_json::{Value, json};
-use signpost::clock;
 use uuid::Uuid;
 
 use super::{
@@ -118,7 +117,7 @@ impl Asked<'_> {
         let is_reusable = |authorization: &Authorization| {
             authorization.account == self.account
                 && authorization.hostname == hostname
-                && matches!(authorization.validation, Validated::Valid(at) if at <= clock::now())
+                && matches!(authorization.validation, Validated::Valid(at) if at <= crate::clock::now())
         };
         let reusable = state.authorizations.iter().position(is_reusable);
         if let Some(reusable) = reusable.filter(|_| state.behaviour.reuses_authorizations) {
@@ -141,7 +140,7 @@ impl Asked<'_> {
             &json!({
                 "status": match status { "processing" => "pending", other => other },
                 "identifier": {"type": "dns", "value": authorization.hostname},
-                "expires": (clock::now() + Duration::days(7)).to_rfc3339(),
+                "expires": (crate::clock::now() + Duration::days(7)).to_rfc3339(),
                 "challenges": [
                     self.challenge_object(number, authorization, "dns-01"),
                     self.challenge_object(number, authorization, "http-01"),

@@ -2,7 +2,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Duration;
 use serde_json::json;
-use signpost::{certificates::acme::certificate_id, clock};
+use signpost::certificates::acme::certificate_id;
 
 use super::{
     Answer,
@@ -80,7 +80,7 @@ impl Asked<'_> {
             .profile
             .as_ref()
             .map_or(behaviour.lifetime, |profile| behaviour.profiles[profile]);
-        let not_before = clock::now() - Duration::minutes(1);
+        let not_before = crate::clock::now() - Duration::minutes(1);
         let not_after = not_before + life;
         let signed = state.authority.sign(&csr, &order.hostname, (not_before, not_after));
         let signed = signed.map_err(|why| problem(400, "badCSR", &why))?;
@@ -96,7 +96,7 @@ impl Asked<'_> {
             account: self.account,
             pem: signed.pem,
         };
-        let ready_at = clock::now() + behaviour.issuance_takes;
+        let ready_at = crate::clock::now() + behaviour.issuance_takes;
         state.issued.push(issued);
         let certificate = state.issued.len() - 1;
         state.orders.get_mut(&number).unwrap().finalized = Some((ready_at, certificate));

@@ -3,7 +3,6 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use signpost::clock;
 use uuid::Uuid;
 
 use super::{Behaviour, Fault, authority::Authority};
@@ -145,7 +144,7 @@ impl State {
     /// Of an order (RFC 8555 §7.1.6).
     pub fn status(&self, order: &Order) -> &'static str {
         match (order.finalized, self.authorizations[order.authorization].status()) {
-            (Some((at, _)), _) if at <= clock::now() => "valid",
+            (Some((at, _)), _) if at <= crate::clock::now() => "valid",
             (Some(_), _) => "processing",
             (None, "valid") => "ready",
             (None, "invalid") => "invalid",
@@ -159,8 +158,8 @@ impl Authorization {
     pub fn status(&self) -> &'static str {
         match self.validation {
             Validated::NotAsked => "pending",
-            Validated::Valid(at) if at <= clock::now() => "valid",
-            Validated::Invalid(at, ..) if at <= clock::now() => "invalid",
+            Validated::Valid(at) if at <= crate::clock::now() => "valid",
+            Validated::Invalid(at, ..) if at <= crate::clock::now() => "invalid",
             Validated::Valid(_) | Validated::Invalid(..) => "processing",
         }
     }

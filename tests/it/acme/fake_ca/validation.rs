@@ -3,7 +3,6 @@ use std::{net::SocketAddr, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use signpost::clock;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -36,7 +35,7 @@ pub async fn outcome(shared: &Shared, wanted: Wanted) -> Validated {
             (kind, _) => Some(("serverInternal".into(), format!("{kind} is not looked for here"))),
         },
     };
-    let at = clock::now() + behaviour.validation_takes;
+    let at = crate::clock::now() + behaviour.validation_takes;
     match failed {
         None => Validated::Valid(at),
         Some((kind, detail)) => Validated::Invalid(at, kind, detail),
