@@ -1,19 +1,24 @@
 //! Watches how far this node's clock is from the database's. A node whose clock is wrong must not decide what expires,
 //! renews or is deleted: background work waits until the clocks agree. Devices, challenges, handlers and deliveries go on.
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Clocks that differ by more are not trusted.
 pub const MAX_OFFSET: TimeDelta = TimeDelta::seconds(30);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MEASURE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A clock stays trusted for so long without a measurement: the database is busy, or away for a moment.
+const MEASUREMENT_LIFETIME: Duration = Duration::from_secs(30);
 const NOT_MEASURED: i64 = i64::MIN;
 
 /// The offset of this node's clock, as it was measured last. Shared by the workers and the ops listener.
@@ -21,6 +26,7 @@ pub struct ClockWatch {
     /// Milliseconds by which this node's clock is ahead of the database's.
     offset_ms: AtomicI64,
     is_trusted: watch::Sender<bool>,
+    measured_at: Mutex<Option<Instant>>,
 }
 
 impl Default for ClockWatch {
@@ -29,6 +35,7 @@ impl Default for ClockWatch {
         Self {
             offset_ms: AtomicI64::new(NOT_MEASURED),
             is_trusted: watch::Sender::new(false),
+            measured_at: Mutex::default(),
         }
     }
 }
@@ -63,7 +70,7 @@ impl ClockWatch {
             .map(TimeDelta::milliseconds)
     }
 
-    /// Whether the last measurement succeeded and the clocks agreed.
+    /// Whether the clocks agreed when they were measured last, within [`MEASUREMENT_LIFETIME`].
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         *self.is_trusted.borrow()
@@ -103,27 +110,36 @@ impl ClockWatch {
         }
     }
 
-    /// Without a measurement the last offset stays known, but the clock is not trusted: it may have been set while the
-    /// database was away.
+    /// After [`MEASUREMENT_LIFETIME`] without a measurement the last offset stays known, but the clock is not trusted: it
+    /// may have been set while the database was away.
     fn set(&self, measurement: Option<Measurement>) {
-        if let Some(measurement) = measurement {
-            let was_off = self.problem().is_some();
-            let offset = measurement.offset();
-            self.offset_ms.store(offset.num_milliseconds(), Ordering::Relaxed);
-            match (was_off, measurement.is_off()) {
-                (false, true) => tracing::warn!(
-                    event = "clock.off",
-                    offset_seconds = offset.num_seconds(),
-                    "this node's clock differs from the database's: it runs no jobs and orders no certificates until its clock is set"
-                ),
-                (true, false) => tracing::info!(
-                    event = "clock.agrees",
-                    "this node's clock agrees with the database's again"
-                ),
-                _ => {}
+        let mut measured_at = self.measured_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(measurement) = measurement else {
+            if measured_at.is_none_or(|at| at.elapsed() >= MEASUREMENT_LIFETIME) {
+                self.set_trusted(false);
             }
+            return;
+        };
+        *measured_at = Some(Instant::now());
+        let was_off = self.problem().is_some();
+        let offset = measurement.offset();
+        self.offset_ms.store(offset.num_milliseconds(), Ordering::Relaxed);
+        match (was_off, measurement.is_off()) {
+            (false, true) => tracing::warn!(
+                event = "clock.off",
+                offset_seconds = offset.num_seconds(),
+                "this node's clock differs from the database's: it runs no jobs and orders no certificates until its clock is set"
+            ),
+            (true, false) => tracing::info!(
+                event = "clock.agrees",
+                "this node's clock agrees with the database's again"
+            ),
+            _ => {}
         }
-        let is_trusted = measurement.is_some_and(|measurement| !measurement.is_off());
+        self.set_trusted(!measurement.is_off());
+    }
+
+    fn set_trusted(&self, is_trusted: bool) {
         self.is_trusted
             .send_if_modified(|trusted| std::mem::replace(trusted, is_trusted) != is_trusted);
     }
@@ -179,13 +195,16 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn work_waits_until_a_measurement_shows_that_the_clocks_agree() {
         let clock = ClockWatch::default();
         assert!(!clock.is_trusted() && clock.offset().is_none() && clock.problem().is_none());
         clock.set(Some(measured(0, 0, 0)));
         assert!(clock.is_trusted());
         clock.wait_until_trusted().await;
+        clock.set(None);
+        assert!(clock.is_trusted(), "the database may be busy");
+        tokio::time::advance(MEASUREMENT_LIFETIME).await;
         clock.set(None);
         assert!(!clock.is_trusted(), "the database is away");
         assert_eq!(clock.offset(), Some(TimeDelta::zero()));
