@@ -2,7 +2,7 @@
 //!
 //! actix-http parses all requests that it has read, up to 128 KiB of them, before it answers the first: a client that
 //! sends thousands of small requests at once and reads no answer would make each of its connections hold some 18 MiB. A
-//! [`PacedStream`] hands over one request head, and goes on when the request is answered, when its handler asks for the
+//! [`PacedStream`] hands over one request, and goes on when the request is answered, when its handler asks for the
 //! body, and when the client has taken the answer. Meanwhile it reads ahead a little, to notice that the client is gone.
 use std::{
     cell::{Cell, RefCell},
@@ -165,8 +165,12 @@ impl<S> PacedStream<S> {
     }
 }
 
-/// Where the first request head in `bytes` ends.
+/// Where the first request in `bytes` ends, if it has no body. What follows other heads is handed over with them: actix-http
+/// closes a connection whose body was not there when the request was answered.
 fn head_end(bytes: &[u8]) -> Option<usize> {
+    if !bytes.starts_with(b"GET ") && !bytes.starts_with(b"HEAD ") {
+        return None;
+    }
     memchr::memmem::find(bytes, HEAD_END).map(|at| at + HEAD_END.len())
 }
 
@@ -309,9 +313,10 @@ mod tests {
         let (mut stream, mut client) = connection();
         let head = b"POST / HTTP/1.1\r\ncontent-length: 3000\r\n\r\n";
         client.write_all(&[&head[..], &[b'x'; 3_000]].concat()).await.unwrap();
-        assert_eq!(read(&mut stream).await, head);
+        let first = read(&mut stream).await;
+        assert!(first.starts_with(head) && first.len() == MAX_CHUNK_BYTES);
         let _answering = stream.pacer().begin();
-        let mut length = 0;
+        let mut length = first.len() - head.len();
         while length < 3_000 {
             assert!(is_paused(&mut stream));
             stream.pacer().want_body();

@@ -329,7 +329,6 @@ const PAGES: &[&str] = &[
     "/domains/new",
     "/domains?q=con",
     "/domains?status=active",
-    "/mails",
     "/password/forgotten",
     "/requests",
     "/requests/export.csv",
