@@ -70,7 +70,7 @@ impl ClockWatch {
             .map(TimeDelta::milliseconds)
     }
 
-    /// Whether the clocks agreed when they were measured last, within [`MEASUREMENT_LIFETIME`].
+    /// Whether the clocks agreed when they were measured last, within the last 30 seconds.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         *self.is_trusted.borrow()

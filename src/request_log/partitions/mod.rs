@@ -47,7 +47,7 @@ pub async fn make_ahead(pool: &PgPool, now: DatabaseTime) -> Result<(), sqlx::Er
     Ok(())
 }
 
-/// The hourly run: deletes what is over by the database's clock, and no more than [`MAX_DAYS_IN_ONE_RUN`] days of it.
+/// The hourly run: deletes what is over by the database's clock, and no more than two days of it.
 pub async fn run(pool: &PgPool) -> Result<Upkeep, sqlx::Error> {
     let days = i32::try_from(MAX_DAYS_IN_ONE_RUN).unwrap_or(i32::MAX);
     let as_of = move_retention(pool, days).await?;
