@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Api,
-    page::{Page, Params, Window, invalid_parameter},
+    page::{self, Page, Params, Window, invalid_parameter},
     problem::Problem,
 };
 use crate::{
@@ -130,7 +130,8 @@ impl From<AuditEvent> for AuditEventBody {
 
 /// List audit events
 ///
-/// Newest first.
+/// Newest first. A page that has examined many events ends early: then it holds fewer events than fit, or none, and
+/// `next_cursor` goes on.
 #[utoipa::path(
     tag = "Account",
     params(AuditParams),
@@ -149,6 +150,9 @@ pub async fn list_audit_events(
     let wanted = params.0.wanted()?;
     let window = Window::parse(params.0.limit, params.0.cursor.as_deref())?;
     let mut db = api.pool.acquire().await?;
-    let rows = audit::list(&mut db, &api.keyring, &scope, &wanted, (window.after, window.fetch())).await?;
-    Ok(web::Json(window.page(rows, |event| event.id, AuditEventBody::from)))
+    let found = audit::list(&mut db, &api.keyring, &scope, &wanted, (window.after, window.limit())).await?;
+    Ok(web::Json(Page {
+        data: found.events.into_iter().map(AuditEventBody::from).collect(),
+        next_cursor: found.next.map(page::encode),
+    }))
 }

@@ -9,7 +9,7 @@ use super::{
     Api,
     body::{Body, present},
     domain_body::DomainBody,
-    page::{Page, Params, Window, invalid_parameter},
+    page::{self, Page, Params, Window, invalid_parameter},
     problem::Problem,
 };
 use crate::{
@@ -17,9 +17,10 @@ use crate::{
     domains::{
         self, Change, Connection, Domain, DomainError,
         intake::{DomainInput, tenants},
+        lists::{self, Question, Sort, Text},
         policy::Policy,
-        status::{Status, status},
-        store::{self, Filter},
+        status::Status,
+        store,
     },
     hostname::Hostname,
     input::{FieldError, WebUrl, optional_object},
@@ -31,10 +32,11 @@ use crate::{
 pub struct ListParams {
     /// Only this client's.
     client_id: Option<Uuid>,
-    /// Only those with this status.
+    /// Only those with this status, as it was a second ago.
     #[param(example = "active")]
     status: Option<String>,
-    /// Only those with this in their hostname.
+    /// Only those with this in their hostname. A search that has examined many domains ends early: then the page holds
+    /// fewer domains than fit, or none, and `next_cursor` searches on.
     q: Option<String>,
     /// 1 to 100, 50 if not given.
     limit: Option<u16>,
@@ -72,45 +74,40 @@ pub async fn list_domains(
     if params.q.as_deref().is_some_and(|text| text.contains(char::is_control)) {
         return Err(invalid_parameter("q", "holds a control character"));
     }
-    let filter = Filter {
-        client_id: params.client_id,
-        text: params.q.map(|text| text.to_lowercase()),
-        one: None,
-    };
+    let text = params
+        .q
+        .as_deref()
+        .filter(|text| !text.is_empty())
+        .map(Text::parse_hostname);
     let (mut db, now) = crate::clock::acquire(&api.pool).await?;
-    let rows = list(&mut db, &scope, &filter, window, |domain| {
-        wanted.is_none_or(|wanted| status(domain, &api.checker.expected, now.get()) == wanted)
-    })
-    .await?;
-    Ok(web::Json(window.page(
-        rows,
-        |domain| domain.id,
-        |domain| DomainBody::new(domain, &api.checker.expected, now.get()),
-    )))
-}
-
-/// The status is derived, so it is looked for in what the other filters leave.
-async fn list(
-    db: &mut PgConnection,
-    scope: &Scope,
-    filter: &Filter,
-    window: Window,
-    is_wanted: impl Fn(&Domain) -> bool,
-) -> Result<Vec<Domain>, DomainError> {
-    let wanted = usize::try_from(window.fetch()).unwrap_or(usize::MAX);
-    let (mut found, mut after) = (Vec::new(), window.after);
-    let mut fetch = window.fetch();
-    loop {
-        let rows = store::list(db, scope, filter, after, fetch).await?;
-        let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) < fetch;
-        after = rows.last().map(|domain| domain.id);
-        found.extend(rows.into_iter().filter(|domain| is_wanted(domain)));
-        if is_last || found.len() >= wanted {
-            found.truncate(wanted);
-            return Ok(found);
+    let found = match text {
+        // No hostname is so long.
+        Some(None) => lists::Page::default(),
+        text => {
+            let question = Question {
+                client_id: params.client_id,
+                text: text.flatten(),
+                status: wanted,
+                sort: Sort::Oldest,
+                after: window.after.map(|id| id.to_string()),
+            };
+            lists::list(
+                &mut db,
+                &scope,
+                &question,
+                &api.checker.expected,
+                (window.limit(), now.get()),
+            )
+            .await?
         }
-        fetch = 1_000;
-    }
+    };
+    let bodies = found.lines.into_iter();
+    Ok(web::Json(Page {
+        data: bodies
+            .map(|line| DomainBody::new(line.domain, &api.checker.expected, now.get()))
+            .collect(),
+        next_cursor: found.next.and_then(|id| id.parse().ok()).map(page::encode),
+    }))
 }
 
 /// Register a domain

@@ -58,6 +58,12 @@ impl Window {
         Ok(Self { after, limit })
     }
 
+    /// How many the page holds.
+    #[must_use]
+    pub fn limit(self) -> usize {
+        usize::from(self.limit)
+    }
+
     /// One more than the page holds, to see whether it is the last.
     #[must_use]
     pub fn fetch(self) -> i64 {
@@ -78,7 +84,8 @@ impl Window {
     }
 }
 
-fn encode(id: Uuid) -> String {
+#[must_use]
+pub fn encode(id: Uuid) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(id.as_bytes())
 }
 

@@ -124,15 +124,31 @@ impl WantedActor {
     }
 }
 
-/// Newest first, those before `before`. Members are called by the names that they have now: none is written down.
+/// Events, and where the next page begins.
+#[derive(Debug)]
+pub struct Page {
+    pub events: Vec<AuditEvent>,
+    /// For the page after it, if there may be one. A page that has examined many events ends early: then it holds fewer
+    /// than fit.
+    pub next: Option<Uuid>,
+}
+
+/// The newest `limit` before `before`. Members are called by the names that they have now: none is written down.
 pub async fn list(
     db: &mut PgConnection,
     keyring: &Keyring,
     scope: &Scope,
     wanted: &Wanted,
-    window: (Option<Uuid>, i64),
-) -> Result<Vec<AuditEvent>, sqlx::Error> {
-    let mut events = store::list(db, scope, wanted, window).await?;
+    (before, limit): (Option<Uuid>, usize),
+) -> Result<Page, sqlx::Error> {
+    let place = store::Place {
+        before: before.unwrap_or(Uuid::max()),
+        limit: i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
+    };
+    let store::Walked { mut events, end } = store::list(db, scope, wanted, &place).await?;
+    let has_more = events.len() > limit;
+    events.truncate(limit);
+    let next = events.last().map(|event| event.id).filter(|_| has_more).or(end);
     let actors = events
         .iter()
         .filter(|event| event.actor_kind == "member")
@@ -154,7 +170,7 @@ pub async fn list(
             event.subject_name = name(&event.subject_id);
         }
     }
-    Ok(events)
+    Ok(Page { events, next })
 }
 
 /// Somebody who is no member any more.

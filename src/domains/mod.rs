@@ -16,6 +16,7 @@ mod rows;
 pub mod servers;
 pub mod share_links;
 pub mod standing;
+pub mod statistics;
 pub mod status;
 pub mod store;
 pub mod told;
@@ -31,7 +32,7 @@ use connection::Observation;
 use ownership::claims::{Claim, Rival};
 use policy::{Action, Policy, Rule};
 pub use registration_rules::RegistrationRules;
-pub use registry::{delete, delete_some, find_to_change, register, update, verify};
+pub use registry::{Allowance, delete, delete_some, find_to_change, register, register_within, update, verify};
 
 /// A registered hostname with the facts that its status follows from.
 #[derive(Clone, Debug)]

@@ -28,10 +28,22 @@ pub async fn register(
     own: &RegistrationRules,
     new: NewDomain,
 ) -> Result<Domain, DomainError> {
+    let mut allowance = Allowance::find(db, scope.scope(), own).await?;
+    register_within(db, scope, own, new, &mut allowance).await
+}
+
+/// [`register`], one of many of a transaction, which has found its `allowance` once.
+pub async fn register_within(
+    db: &mut PgConnection,
+    scope: &ClientScope,
+    own: &RegistrationRules,
+    new: NewDomain,
+    allowance: &mut Allowance,
+) -> Result<Domain, DomainError> {
     if own.contain(&new.hostname) {
         return Err(DomainError::OwnHost(new.hostname.to_string()));
     }
-    within_allowance(db, scope, own).await?;
+    allowance.check()?;
     let default = match new.default {
         Default::Action(action) => action,
         Default::Server(server_id) => Action::Serve { server_id },
@@ -53,28 +65,38 @@ pub async fn register(
     let subject = subject(domain_id, new.hostname.as_str());
     let details = json!({ "connection": new.connection.as_str(), "policy": policy.without_people() });
     record(db, scope, "domain.created", subject, details).await?;
+    allowance.unverified += 1;
     store::find(db, scope.scope(), domain_id)
         .await?
         .ok_or(DomainError::NotFound)
 }
 
-/// Whether the organisation may have one more domain that is not verified. One that registered itself is locked until the
-/// end of the transaction, so that two registrations are counted one after the other.
-async fn within_allowance(
-    db: &mut PgConnection,
-    scope: &ClientScope,
-    rules: &RegistrationRules,
-) -> Result<(), DomainError> {
-    let Some(counts) = store::lock_unverified(db, scope).await? else {
-        return Ok(());
-    };
-    let limit = rules.allowance(counts.verified);
-    match counts.unverified < limit {
-        true => Ok(()),
-        false => Err(DomainError::TooManyUnverified {
-            unverified: counts.unverified,
-            limit,
-        }),
+/// How many more unverified domains the organisation may register in this transaction.
+pub struct Allowance {
+    /// `None`: any number.
+    limit: Option<i64>,
+    unverified: i64,
+}
+
+impl Allowance {
+    /// Locks an organisation that registered itself until the end of the transaction, so that two registrations are
+    /// counted one after the other.
+    pub async fn find(db: &mut PgConnection, scope: &Scope, rules: &RegistrationRules) -> Result<Self, DomainError> {
+        let counts = store::lock_unverified(db, scope).await?;
+        Ok(Self {
+            limit: counts.as_ref().map(|counts| rules.allowance(counts.verified)),
+            unverified: counts.map_or(0, |counts| counts.unverified),
+        })
+    }
+
+    fn check(&self) -> Result<(), DomainError> {
+        match self.limit {
+            Some(limit) if self.unverified >= limit => Err(DomainError::TooManyUnverified {
+                unverified: self.unverified,
+                limit,
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! One derived word for how far a domain is, and the one next step. Pure: nothing is stored that
-//! could disagree with the facts.
+//! One derived word for how far a domain is. Pure, and the only derivation: what lists are made of (`domain_statuses`) is
+//! what this module derived a moment ago.
 use chrono::{DateTime, Utc};
 
 use super::{

@@ -9,22 +9,6 @@ use crate::{
     hostname::Hostname,
 };
 
-/// Which domains a list shows.
-#[derive(Default)]
-pub struct Filter {
-    pub client_id: Option<Uuid>,
-    /// A part of the hostname, in lower case.
-    pub text: Option<String>,
-    /// One id or hostname, or a few ids.
-    pub one: Option<Key>,
-}
-
-pub enum Key {
-    Id(Uuid),
-    Hostname(String),
-    Ids(Vec<Uuid>),
-}
-
 /// Whose domains; `client_id`: only this client's.
 pub(super) struct Whose {
     pub organisation_id: Uuid,
@@ -46,10 +30,7 @@ pub struct VerifiedCounts {
 
 /// Counts the domains of an organisation that registered itself, and locks it; `None` if an operator made it or vouches
 /// for it.
-pub async fn lock_unverified(
-    db: &mut PgConnection,
-    scope: &ClientScope,
-) -> Result<Option<VerifiedCounts>, DomainError> {
+pub async fn lock_unverified(db: &mut PgConnection, scope: &Scope) -> Result<Option<VerifiedCounts>, DomainError> {
     let is_limited = sqlx::query_scalar!(
         r#"select true as "is_limited!" from organisations where organisation_id = $1 and trusted_at is null
               for no key update"#,
@@ -60,11 +41,13 @@ pub async fn lock_unverified(
     if is_limited.is_none() {
         return Ok(None);
     }
+    // Each by its partial index.
     let counts = sqlx::query_as!(
         VerifiedCounts,
-        r#"select count(*) filter (where ownership_verified_at is not null) as "verified!",
-                  count(*) filter (where ownership_verified_at is null) as "unverified!"
-             from domains where organisation_id = $1"#,
+        r#"select (select count(*) from domains
+                    where organisation_id = $1 and ownership_verified_at is not null) as "verified!",
+                  (select count(*) from domains
+                    where organisation_id = $1 and ownership_verified_at is null) as "unverified!""#,
         scope.organisation_id(),
     )
     .fetch_one(db)
@@ -102,12 +85,89 @@ pub async fn insert(
     }
 }
 
-pub async fn find(db: &mut PgConnection, scope: &Scope, domain_id: Uuid) -> Result<Option<Domain>, DomainError> {
-    let filter = Filter {
-        one: Some(Key::Id(domain_id)),
-        ..Filter::default()
+/// One statement for each key: PostgreSQL's plan for any parameters of a statement that serves several keys reads the
+/// rows of every tenant. What belongs to the rows of `$page` is looked up for each row (`limit 1` keeps the planner from
+/// joining whole tables), so that the plan is the same with statistics and without.
+macro_rules! facts {
+    ($page:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"select d.domain_id, d.hostname, d.client_id, d.connection, d.website_url,
+                      d.policy as "policy: Json<Policy>",
+                      o.ownership_key, d.ownership_verified_at, d.ownership_proof, d.takes_over_at,
+                      k.ownership_checked_at, k.ownership_seen_since, k.ownership_missing_since, k.ownership_absent_at,
+                      k.ownership_observed, k.ownership_failure, k.ownership_misplaced,
+                      h.ownership_verified_at as "holder_verified_at?", h.ownership_seen_since as "holder_seen_since?",
+                      h.ownership_absent_at as "holder_absent_at?", t.proved_at as "given_up_since?",
+                      (select min(x.takes_over_at) from domains x where x.hostname = d.hostname and x.domain_id <> d.domain_id) as contested_until,
+                      k.connection_checked_at, k.connection_observed, k.connected_at, k.tenant_checked_at, k.tenant_id, k.quick_since,
+                      array(select m.parameters ->> 'tenant_id'
+                              from policy_servers p
+                             cross join lateral (
+                                   select s.vendor, s.parameters from mdm_servers s
+                                    where s.mdm_server_id = p.mdm_server_id limit 1) m
+                             where p.domain_id = d.domain_id and m.vendor = 'intune') as "tenant_ids!",
+                      coalesce(d.suspended_at, o.suspended_at) as suspended_at,
+                      (select json_agg(json_build_object(
+                                 'issuer', c.issuer, 'not_before', c.not_before, 'not_after', c.not_after, 'renews_at', c.renews_at,
+                                 'explanation_url', c.suggestion ->> 'explanation_url'))
+                         from certificates c where c.domain_id = d.domain_id) as certificates,
+                      (select json_agg(json_build_object('issuer', l.issuer, 'due_at', l.due_at, 'failure', l.failure))
+                         from certificate_leases l
+                        where l.hostname = d.hostname and d.ownership_verified_at is not null) as obtaining,
+                      (select json_agg(json_build_object(
+                                 'issuer', n.issuer, 'address', nullif(s.address, ''), 'state', s.state,
+                                 'not_after', s.not_after, 'checked_at', s.checked_at) order by s.address, s.node_id)
+                         from served_certificates s join nodes n using (node_id)
+                        where s.hostname = d.hostname and d.ownership_verified_at is not null) as served,
+                      d.created_at, d.updated_at
+                 from ("#
+                + $page
+                + r#") d
+                cross join lateral (
+                      select * from organisations x where x.organisation_id = d.organisation_id limit 1) o
+                cross join lateral (
+                      select * from domain_checks x where x.domain_id = d.domain_id limit 1) k
+                 left join lateral (
+                      select v.ownership_verified_at, vk.ownership_seen_since, vk.ownership_absent_at
+                        from domains v
+                       cross join lateral (
+                             select * from domain_checks x where x.domain_id = v.domain_id limit 1) vk
+                       where v.hostname = d.hostname and v.domain_id <> d.domain_id and v.ownership_verified_at is not null
+                       limit 1) h on true
+                 left join lateral (
+                      select x.proved_at from tombstones x
+                       where x.hostname = d.hostname and x.organisation_id <> d.organisation_id limit 1) t on true
+                order by d.domain_id"#,
+            $($argument),+
+        )
     };
-    Ok(list(db, scope, &filter, None, 1).await?.pop())
+}
+
+pub async fn find(db: &mut PgConnection, scope: &Scope, domain_id: Uuid) -> Result<Option<Domain>, DomainError> {
+    let whose = Whose {
+        organisation_id: scope.organisation_id(),
+        client_id: scope.client_id(),
+    };
+    find_of(db, whose, domain_id).await
+}
+
+/// For those who have a proof other than a scope.
+pub(super) async fn find_of(
+    db: &mut PgConnection,
+    whose: Whose,
+    domain_id: Uuid,
+) -> Result<Option<Domain>, DomainError> {
+    let row = facts!(
+        "select * from domains
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and domain_id = $3",
+        whose.organisation_id,
+        whose.client_id,
+        domain_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(Row::domain).transpose()
 }
 
 /// Until the end of the transaction, nobody else changes the domain.
@@ -127,103 +187,42 @@ pub async fn find_by_hostname(
     scope: &Scope,
     hostname: &Hostname,
 ) -> Result<Option<Domain>, DomainError> {
-    let filter = Filter {
-        one: Some(Key::Hostname(hostname.to_string())),
-        ..Filter::default()
-    };
-    Ok(list(db, scope, &filter, None, 1).await?.pop())
+    let row = facts!(
+        "select * from domains
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and hostname = $3",
+        scope.organisation_id(),
+        scope.client_id(),
+        hostname.as_str(),
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(Row::domain).transpose()
 }
 
-/// In the order of registration, those after `after`.
-pub async fn list(
-    db: &mut PgConnection,
-    scope: &Scope,
-    filter: &Filter,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Domain>, DomainError> {
-    let whose = Whose {
-        organisation_id: scope.organisation_id(),
-        client_id: scope.client_id(),
-    };
-    select(db, whose, filter, after, limit).await
-}
-
-/// For those who have a proof other than a scope.
-pub(super) async fn select(
-    db: &mut PgConnection,
-    whose: Whose,
-    filter: &Filter,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Domain>, DomainError> {
-    let (ids, hostname) = match &filter.one {
-        Some(Key::Id(id)) => (Some(std::slice::from_ref(id)), None),
-        Some(Key::Ids(ids)) => (Some(ids.as_slice()), None),
-        Some(Key::Hostname(hostname)) => (None, Some(hostname.as_str())),
-        None => (None, None),
-    };
-    // The page first, then what belongs to its rows: a plan for any parameters would join a whole organisation's.
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select d.domain_id, d.hostname, d.client_id, d.connection, d.website_url,
-                  d.policy as "policy: Json<Policy>",
-                  o.ownership_key, d.ownership_verified_at, d.ownership_proof, d.takes_over_at,
-                  k.ownership_checked_at, k.ownership_seen_since, k.ownership_missing_since, k.ownership_absent_at,
-                  k.ownership_observed, k.ownership_failure, k.ownership_misplaced,
-                  h.ownership_verified_at as "holder_verified_at?", h.ownership_seen_since as "holder_seen_since?",
-                  h.ownership_absent_at as "holder_absent_at?", t.proved_at as "given_up_since?",
-                  (select min(x.takes_over_at) from domains x where x.hostname = d.hostname and x.domain_id <> d.domain_id) as contested_until,
-                  k.connection_checked_at, k.connection_observed, k.connected_at, k.tenant_checked_at, k.tenant_id, k.quick_since,
-                  array(select m.parameters ->> 'tenant_id'
-                          from policy_servers p join mdm_servers m using (mdm_server_id)
-                         where p.domain_id = d.domain_id and m.vendor = 'intune') as "tenant_ids!",
-                  coalesce(d.suspended_at, o.suspended_at) as suspended_at,
-                  (select json_agg(json_build_object(
-                             'issuer', c.issuer, 'not_before', c.not_before, 'not_after', c.not_after, 'renews_at', c.renews_at,
-                             'explanation_url', c.suggestion ->> 'explanation_url'))
-                     from certificates c where c.domain_id = d.domain_id) as certificates,
-                  (select json_agg(json_build_object('issuer', l.issuer, 'due_at', l.due_at, 'failure', l.failure))
-                     from certificate_leases l
-                    where l.hostname = d.hostname and d.ownership_verified_at is not null) as obtaining,
-                  (select json_agg(json_build_object(
-                             'issuer', n.issuer, 'address', nullif(s.address, ''), 'state', s.state,
-                             'not_after', s.not_after, 'checked_at', s.checked_at) order by s.address, s.node_id)
-                     from served_certificates s join nodes n using (node_id)
-                    where s.hostname = d.hostname and d.ownership_verified_at is not null) as served,
-                  d.created_at, d.updated_at
-             from (
-                  select * from domains
-                   where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-                     and ($3::uuid is null or client_id = $3)
-                     and ($4::text is null or position($4 in hostname) > 0)
-                     and ($5::uuid[] is null or domain_id = any($5))
-                     and ($6::text is null or hostname = $6)
-                     and domain_id > $7
-                   order by domain_id
-                   limit $8
-             ) d
-             join organisations o using (organisation_id)
-             join domain_checks k using (domain_id)
-             left join lateral (
-                  select v.ownership_verified_at, vk.ownership_seen_since, vk.ownership_absent_at
-                    from domains v join domain_checks vk using (domain_id)
-                   where v.hostname = d.hostname and v.domain_id <> d.domain_id and v.ownership_verified_at is not null
-             ) h on true
-             left join tombstones t on t.hostname = d.hostname and t.organisation_id <> d.organisation_id
-            order by d.domain_id"#,
-        whose.organisation_id,
-        whose.client_id,
-        filter.client_id,
-        filter.text,
-        ids,
-        hostname,
-        after.unwrap_or(Uuid::nil()),
-        limit,
+/// Returns those of `domain_ids` that `scope` may see, in the order of registration.
+pub async fn list(db: &mut PgConnection, scope: &Scope, domain_ids: &[Uuid]) -> Result<Vec<Domain>, DomainError> {
+    let rows = facts!(
+        "select * from domains
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and domain_id = any($3)",
+        scope.organisation_id(),
+        scope.client_id(),
+        domain_ids,
     )
     .fetch_all(db)
     .await?;
     rows.into_iter().map(Row::domain).collect()
+}
+
+/// Returns those of `domain_ids` that exist, of every organisation. A row that can't be read is an error of its own.
+pub(super) async fn list_of_any(
+    db: &mut PgConnection,
+    _: Operator,
+    domain_ids: &[Uuid],
+) -> Result<Vec<Result<Domain, DomainError>>, DomainError> {
+    let rows = facts!("select * from domains where domain_id = any($1)", domain_ids)
+        .fetch_all(db)
+        .await?;
+    Ok(rows.into_iter().map(Row::domain).collect())
 }
 
 pub async fn update(
@@ -263,8 +262,7 @@ pub async fn delete_some(db: &mut PgConnection, scope: &Scope, limit: i64) -> Re
     let deleted = sqlx::query!(
         "delete from domains
           where organisation_id = $1 and domain_id = any(array(
-                select domain_id from domains where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-                 order by domain_id limit $3))",
+                select domain_id from domains where organisation_id = $1 and ($2::uuid is null or client_id = $2) limit $3))",
         scope.organisation_id(),
         scope.client_id(),
         limit,
@@ -272,23 +270,43 @@ pub async fn delete_some(db: &mut PgConnection, scope: &Scope, limit: i64) -> Re
     Ok(deleted.execute(db).await?.rows_affected())
 }
 
-/// Of a domain that is served, the oldest first; of any if none is.
+/// Returns the hostname of a domain that is verified; of any domain if none is.
 pub async fn first_hostname(db: &mut PgConnection, scope: &Scope) -> Result<Option<String>, DomainError> {
-    let hostname = sqlx::query_scalar!(
-        "select hostname from (
-              (select hostname, 0 as place from domains
-                where organisation_id = $1 and ($2::uuid is null or client_id = $2) and ownership_verified_at is not null
-                order by domain_id limit 1)
-              union all
-              (select hostname, 1 from domains
-                where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-                order by domain_id limit 1)) x
-          order by place limit 1",
-        scope.organisation_id(),
-        scope.client_id(),
-    )
-    .fetch_optional(db)
-    .await?;
+    let hostname = match scope.client_id() {
+        None => {
+            sqlx::query_scalar!(
+                "select hostname from (
+                      (select hostname, 0 as place from domains
+                        where organisation_id = $1 and ownership_verified_at is not null
+                        order by client_id, domain_id nulls first limit 1)
+                      union all
+                      (select hostname, 1 from domains
+                        where organisation_id = $1
+                        order by domain_id nulls first limit 1)) x
+                  order by place limit 1",
+                scope.organisation_id(),
+            )
+            .fetch_optional(db)
+            .await?
+        }
+        Some(client_id) => {
+            sqlx::query_scalar!(
+                "select hostname from (
+                      (select hostname, 0 as place from domains
+                        where organisation_id = $1 and client_id = $2 and ownership_verified_at is not null
+                        order by domain_id nulls first limit 1)
+                      union all
+                      (select hostname, 1 from domains
+                        where organisation_id = $1 and client_id = $2
+                        order by domain_id nulls first limit 1)) x
+                  order by place limit 1",
+                scope.organisation_id(),
+                client_id,
+            )
+            .fetch_optional(db)
+            .await?
+        }
+    };
     Ok(hostname.flatten())
 }
 

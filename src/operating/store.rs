@@ -25,10 +25,10 @@ pub async fn list_organisations(
                   (select coalesce(sum(r.count), 0)::bigint from request_counts r
                     where r.organisation_id = o.organisation_id and r.hour > $4) as "requests!"
              from organisations o
-            where position(lower($1) in lower(o.name)) > 0 and ($2::uuid is null or o.organisation_id < $2)
+            where position(lower($1) in lower(o.name)) > 0 and o.organisation_id < $2
             order by o.organisation_id desc limit $3"#,
         part,
-        before,
+        before.unwrap_or(Uuid::max()),
         limit,
         now.get() - TimeDelta::hours(24),
     )

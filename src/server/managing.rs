@@ -26,6 +26,7 @@ use crate::{
         },
         probes::Probes,
         standing::Standings,
+        statistics::Statistics,
     },
     entra::Entra,
     hostname::Hostname,
@@ -215,6 +216,10 @@ pub fn start(
         expected: api.checker.expected.clone(),
     };
     tasks.spawn("changes of status", teller.run(tasks.cancel()));
+    let statistics = Statistics {
+        pool: api.checker.pool.clone(),
+    };
+    tasks.spawn("statistics", statistics.run(tasks.cancel()));
     tasks.spawn("webhooks", Arc::new(courier).run(tasks.cancel()));
     let forget = jobs::forget_callers(api.clone(), console.clone(), tasks.cancel());
     tasks.spawn("rate limits", forget);

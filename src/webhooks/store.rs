@@ -133,11 +133,11 @@ pub async fn list(
                 old_secret_until, created_at, created_by, created_by_id
            from webhook_endpoints
           where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-            and ($3::uuid is null or webhook_endpoint_id > $3)
+            and webhook_endpoint_id > $3
           order by webhook_endpoint_id limit $4",
         scope.organisation_id(),
         scope.client_id(),
-        after,
+        after.unwrap_or(Uuid::nil()),
         limit,
     )
     .fetch_all(db)

@@ -39,6 +39,9 @@ async fn a_demo_shows_every_state_a_month_of_requests_and_lets_its_person_in(poo
         super::people::leads_to(&person.sign_in(demo::EMAIL, &password).await),
         "/"
     );
+    // Counts are a second later than the domains.
+    let sentence = "8 domains of 3 clients. Four need somebody to act.";
+    super::app::eventually(|| async { person.get("/").await.text.contains(sentence) }).await;
     let page = person.get("/").await.text;
     for part in [
         "8 domains of 3 clients. Four need somebody to act.",

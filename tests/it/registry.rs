@@ -465,7 +465,10 @@ async fn domains_are_filtered_by_client_status_and_a_part_of_their_name(pool: Pg
         json!({"hostname": "fabrikam.test", "client_name": "Fabrikam", "policy": {"default": {"action": "defer"}}});
     let fabrikam = created(&msp, "/domains", body).await;
     app.verify("fabrikam.test").await;
-    eventually(|| async { msp.get("/domains/fabrikam.test").await.json()["status"] == "active" }).await;
+    // Lists are a second later than the domain itself.
+    let is_listed =
+        || async { msp.get("/domains?status=active").await.json()["data"][0]["hostname"] == "fabrikam.test" };
+    eventually(is_listed).await;
     let client = fabrikam["client_id"].as_str().unwrap();
     for (query, expected) in [
         ("q=contoso", vec!["contoso.com", "mail.contoso.com"]),

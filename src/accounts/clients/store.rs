@@ -76,22 +76,26 @@ pub async fn find_by_name(db: &mut PgConnection, scope: &Scope, name: &str) -> R
     .await
 }
 
+/// In the order in which they were made, those after `after`.
 pub async fn list(
     db: &mut PgConnection,
     scope: &Scope,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Client>, sqlx::Error> {
+    let after = after.unwrap_or(Uuid::nil());
+    if let Some(own) = scope.client_id() {
+        let client = find(db, scope, own).await?;
+        return Ok(client.into_iter().filter(|client| client.id > after).collect());
+    }
     sqlx::query_as!(
         Client,
         r#"select client_id as id, name, external_ref, created_at,
                   (select count(*) from domains d where d.client_id = c.client_id) as "domain_count!"
              from clients c
-            where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-              and ($3::uuid is null or client_id > $3)
-            order by client_id limit $4"#,
+            where organisation_id = $1 and client_id > $2
+            order by client_id nulls first limit $3"#,
         scope.organisation_id(),
-        scope.client_id(),
         after,
         limit,
     )
@@ -99,39 +103,87 @@ pub async fn list(
     .await
 }
 
-/// By name, those after `after`, with `text` in their name or reference; both in lower case.
+/// Maximum number of clients that one search examines.
+const MAX_EXAMINED: i64 = 20_000;
+
+/// Clients by name.
+#[derive(Default)]
+pub struct Found {
+    pub clients: Vec<Client>,
+    /// The name of the last client that was examined, if more follow it.
+    pub end: Option<String>,
+}
+
+/// By name, the first `limit` after `after` with `text` in their name or reference; both in lower case. Every name
+/// contains an empty text.
 pub async fn search(
     db: &mut PgConnection,
     scope: &Scope,
-    text: Option<&str>,
-    after: Option<&str>,
+    text: &str,
+    after: &str,
     limit: i64,
-) -> Result<Vec<Client>, sqlx::Error> {
-    sqlx::query_as!(
-        Client,
-        r#"select client_id as id, name, external_ref, created_at,
-                  (select count(*) from domains d where d.client_id = c.client_id) as "domain_count!"
-             from clients c
-            where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-              and ($3::text is null or position($3 in lower(name)) > 0 or position($3 in lower(external_ref)) > 0)
-              and ($4::text is null or lower(name) > lower($4))
-            order by lower(name) limit $5"#,
+) -> Result<Found, sqlx::Error> {
+    if let Some(own) = scope.client_id() {
+        let client = find(db, scope, own).await?;
+        let is_meant = |client: &Client| {
+            let name = client.name.to_lowercase();
+            let reference = client.external_ref.as_deref().unwrap_or_default().to_lowercase();
+            name.as_str() > after && (name.contains(text) || reference.contains(text))
+        };
+        return Ok(Found {
+            clients: client.into_iter().filter(is_meant).collect(),
+            end: None,
+        });
+    }
+    let examined = match text.is_empty() {
+        true => limit,
+        false => MAX_EXAMINED,
+    };
+    let rows = sqlx::query!(
+        r#"with walked as materialized (
+              select client_id, name, external_ref, created_at from clients
+               where organisation_id = $1 and lower(name) > lower($2)
+               order by lower(name) limit $3)
+         select m.client_id as "client_id?", m.name as "name?", m.external_ref, m.created_at as "created_at?",
+                (select count(*) from domains d where d.client_id = m.client_id) as "domain_count!", e.name as "end?"
+           from (select) one
+           left join lateral (select w.name from walked w offset $3 - 1 limit 1) e on true
+           left join lateral (
+                select * from walked w
+                 where position($4 in lower(w.name)) > 0 or position($4 in lower(w.external_ref)) > 0
+                 limit $5) m on true"#,
         scope.organisation_id(),
-        scope.client_id(),
-        text,
         after,
+        examined,
+        text,
         limit,
     )
     .fetch_all(db)
-    .await
+    .await?;
+    Ok(Found {
+        end: rows.first().and_then(|row| row.end.clone()),
+        clients: rows
+            .into_iter()
+            .filter_map(|row| {
+                Some(Client {
+                    id: row.client_id?,
+                    name: row.name?,
+                    external_ref: row.external_ref,
+                    domain_count: row.domain_count,
+                    created_at: row.created_at?,
+                })
+            })
+            .collect(),
+    })
 }
 
 pub async fn count(db: &mut PgConnection, scope: &Scope) -> Result<i64, sqlx::Error> {
+    if scope.client_id().is_some() {
+        return Ok(1);
+    }
     sqlx::query_scalar!(
-        r#"select count(*) as "count!" from clients
-          where organisation_id = $1 and ($2::uuid is null or client_id = $2)"#,
+        r#"select count(*) as "count!" from clients where organisation_id = $1"#,
         scope.organisation_id(),
-        scope.client_id(),
     )
     .fetch_one(db)
     .await
@@ -144,8 +196,12 @@ pub async fn names(
     client_ids: &[Uuid],
 ) -> Result<HashMap<Uuid, String>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select client_id, name from clients
-          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and client_id = any($3)",
+        r#"select c.client_id as "client_id!", c.name as "name!"
+             from unnest($3::uuid[]) as n (client_id)
+            cross join lateral (
+                  select x.client_id, x.name from clients x
+                   where x.organisation_id = $1 and ($2::uuid is null or x.client_id = $2) and x.client_id = n.client_id
+                   limit 1) c"#,
         scope.organisation_id(),
         scope.client_id(),
         client_ids,

@@ -198,7 +198,7 @@ pub async fn list(
     (after, limit): (Option<Uuid>, i64),
     now: DatabaseTime,
 ) -> Result<Vec<Invitation>, InvitationError> {
-    let rows = store::list(db, scope, None, (after, limit), now).await?;
+    let rows = store::list(db, scope, (after, limit), now).await?;
     rows.into_iter().map(|row| open_row(keyring, row)).collect()
 }
 
@@ -209,7 +209,7 @@ pub async fn find(
     id: Uuid,
     now: DatabaseTime,
 ) -> Result<Invitation, InvitationError> {
-    let row = store::list(db, scope, Some(id), (None, 1), now).await?.pop();
+    let row = store::find(db, scope, id, now).await?;
     open_row(keyring, row.ok_or(InvitationError::NotFound)?)
 }
 

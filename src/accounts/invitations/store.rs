@@ -73,32 +73,51 @@ pub async fn insert(
     Ok(())
 }
 
-/// One, or those behind `after`, that are open at `now`.
+/// The invitations behind `after` that are open at `now`.
 pub async fn list(
     db: &mut PgConnection,
     scope: &Scope,
-    invitation_id: Option<Uuid>,
     (after, limit): (Option<Uuid>, i64),
     now: DatabaseTime,
 ) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        r#"select i.invitation_id, i.email_sealed, i.role, i.client_id, c.name as "client?", i.created_at, i.expires_at,
+        r#"select i.invitation_id, i.email_sealed, i.role, i.client_id, (select c.name from clients c where c.client_id = i.client_id) as "client?", i.created_at, i.expires_at,
                   i.created_by, i.created_by_id
              from invitations i
-             left join clients c on c.organisation_id = i.organisation_id and c.client_id = i.client_id
             where i.organisation_id = $1 and ($2::uuid is null or i.client_id = $2)
-              and ($3::uuid is null or i.invitation_id = $3) and ($4::uuid is null or i.invitation_id > $4)
-              and i.expires_at > $6
-            order by i.invitation_id limit $5"#,
+              and i.invitation_id > $3 and i.expires_at > $5
+            order by i.invitation_id limit $4"#,
         scope.organisation_id(),
         scope.client_id(),
-        invitation_id,
-        after,
+        after.unwrap_or(Uuid::nil()),
         limit,
         now.get(),
     )
     .fetch_all(db)
+    .await
+}
+
+/// The invitation, if it is open at `now`.
+pub async fn find(
+    db: &mut PgConnection,
+    scope: &Scope,
+    invitation_id: Uuid,
+    now: DatabaseTime,
+) -> Result<Option<Row>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"select i.invitation_id, i.email_sealed, i.role, i.client_id, (select c.name from clients c where c.client_id = i.client_id) as "client?", i.created_at, i.expires_at,
+                  i.created_by, i.created_by_id
+             from invitations i
+            where i.organisation_id = $1 and ($2::uuid is null or i.client_id = $2)
+              and i.invitation_id = $3 and i.expires_at > $4"#,
+        scope.organisation_id(),
+        scope.client_id(),
+        invitation_id,
+        now.get(),
+    )
+    .fetch_optional(db)
     .await
 }
 

@@ -118,7 +118,7 @@ pub async fn list(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Colleague>, MemberError> {
-    let rows = store::list(db, scope, None, (after, limit)).await?;
+    let rows = store::list(db, scope, (after, limit)).await?;
     rows.into_iter().map(|row| open(keyring, row)).collect()
 }
 
@@ -128,7 +128,7 @@ pub async fn find(
     scope: &Scope,
     user_id: Uuid,
 ) -> Result<Colleague, MemberError> {
-    let row = store::list(db, scope, Some(user_id), (None, 1)).await?.pop();
+    let row = store::find(db, scope, user_id).await?;
     open(keyring, row.ok_or(MemberError::NotFound)?)
 }
 

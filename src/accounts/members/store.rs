@@ -28,29 +28,40 @@ pub async fn lock(db: &mut PgConnection, scope: &Scope) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// One, or those behind `after`.
+/// The members behind `after`.
 pub async fn list(
     db: &mut PgConnection,
     scope: &Scope,
-    user_id: Option<Uuid>,
     (after, limit): (Option<Uuid>, i64),
 ) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        r#"select m.user_id, u.email_sealed, u.name_sealed, m.role, m.client_id, c.name as "client?", m.created_at, m.seen_at
+        r#"select m.user_id, u.email_sealed, u.name_sealed, m.role, m.client_id, (select c.name from clients c where c.client_id = m.client_id) as "client?", m.created_at, m.seen_at
              from memberships m
              join users u using (user_id)
-             left join clients c on c.organisation_id = m.organisation_id and c.client_id = m.client_id
-            where m.organisation_id = $1 and ($2::uuid is null or m.client_id = $2)
-              and ($3::uuid is null or m.user_id = $3) and ($4::uuid is null or m.user_id > $4)
-            order by m.user_id limit $5"#,
+            where m.organisation_id = $1 and ($2::uuid is null or m.client_id = $2) and m.user_id > $3
+            order by m.user_id limit $4"#,
         scope.organisation_id(),
         scope.client_id(),
-        user_id,
-        after,
+        after.unwrap_or(Uuid::nil()),
         limit,
     )
     .fetch_all(db)
+    .await
+}
+
+pub async fn find(db: &mut PgConnection, scope: &Scope, user_id: Uuid) -> Result<Option<Row>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"select m.user_id, u.email_sealed, u.name_sealed, m.role, m.client_id, (select c.name from clients c where c.client_id = m.client_id) as "client?", m.created_at, m.seen_at
+             from memberships m
+             join users u using (user_id)
+            where m.organisation_id = $1 and ($2::uuid is null or m.client_id = $2) and m.user_id = $3"#,
+        scope.organisation_id(),
+        scope.client_id(),
+        user_id,
+    )
+    .fetch_optional(db)
     .await
 }
 

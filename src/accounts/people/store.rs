@@ -140,7 +140,7 @@ pub async fn delete_without_membership(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from users u
-          where user_id = any($1) and not exists (select from memberships m where m.user_id = u.user_id)",
+          where user_id = any($1) and (select true from memberships m where m.user_id = u.user_id limit 1) is null",
         user_ids
     )
     .execute(db)

@@ -239,8 +239,8 @@ pub async fn list(db: &mut PgConnection, member: &Member, now: DatabaseTime) -> 
     sqlx::query_as!(
         Session,
         "select s.session_id, o.name as organisation, s.created_at, s.seen_at, s.browser, s.network
-           from sessions s join organisations o using (organisation_id)
-          where s.user_id = $1 and s.expires_at > $2 and s.seen_at > $3 and s.authenticated_at is not null
+           from (select * from sessions where user_id = $1 offset 0) s join organisations o using (organisation_id)
+          where s.expires_at > $2 and s.seen_at > $3 and s.authenticated_at is not null
             and ($4::uuid is null or s.organisation_id = $4)
           order by s.session_id desc limit 100",
         member.user_id,
@@ -262,8 +262,8 @@ pub async fn list_of_person(
     sqlx::query_as!(
         Session,
         "select s.session_id, o.name as organisation, s.created_at, s.seen_at, s.browser, s.network
-           from sessions s join organisations o using (organisation_id)
-          where s.user_id = $1 and s.expires_at > $2 and s.seen_at > $3 and s.authenticated_at is not null
+           from (select * from sessions where user_id = $1 offset 0) s join organisations o using (organisation_id)
+          where s.expires_at > $2 and s.seen_at > $3 and s.authenticated_at is not null
           order by s.session_id desc limit 100",
         user_id,
         now.get(),

@@ -116,11 +116,11 @@ pub async fn list(
                 created_by, created_by_id
            from api_tokens
           where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-            and ($3::uuid is null or api_token_id > $3)
+            and api_token_id > $3
           order by api_token_id limit $4",
         scope.organisation_id(),
         scope.client_id(),
-        after,
+        after.unwrap_or(Uuid::nil()),
         limit,
     )
     .fetch_all(db)

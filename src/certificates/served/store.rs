@@ -21,13 +21,12 @@ pub async fn list_expected(
         Expected,
         r#"select c.certificate_id, c.hostname, sha256(c.chain[1]) as "fingerprint!", c.created_at as stored_at
              from certificates c
-             left join domains d on d.hostname = c.hostname
-             left join organisations o on o.organisation_id = d.organisation_id
+             left join lateral (
+                  select true as is_served from served_domains x where x.hostname = c.hostname limit 1) d on true
             where c.issuer = $1 and c.hostname > $3
-              and (c.domain_id is null and c.hostname = any($2)
-                   or d.ownership_verified_at is not null and d.suspended_at is null and o.suspended_at is null)
+              and (c.domain_id is null and c.hostname = any($2) or d.is_served)
               and (c.not_after > now()
-                   or exists (select from certificate_leases l where l.hostname = c.hostname and l.issuer = c.issuer))
+                   or (select true from certificate_leases l where l.hostname = c.hostname and l.issuer = c.issuer limit 1))
             order by c.hostname
             limit $4"#,
         names.issuer,
@@ -45,13 +44,12 @@ pub async fn list_recent(db: &mut PgConnection, names: &Names, limit: i64) -> Re
         Expected,
         r#"select c.certificate_id, c.hostname, sha256(c.chain[1]) as "fingerprint!", c.created_at as stored_at
              from certificates c
-             left join domains d on d.hostname = c.hostname
-             left join organisations o on o.organisation_id = d.organisation_id
+             left join lateral (
+                  select true as is_served from served_domains x where x.hostname = c.hostname limit 1) d on true
             where c.issuer = $1 and c.created_at > now() - make_interval(secs => $3)
-              and (c.domain_id is null and c.hostname = any($2)
-                   or d.ownership_verified_at is not null and d.suspended_at is null and o.suspended_at is null)
+              and (c.domain_id is null and c.hostname = any($2) or d.is_served)
               and (c.not_after > now()
-                   or exists (select from certificate_leases l where l.hostname = c.hostname and l.issuer = c.issuer))
+                   or (select true from certificate_leases l where l.hostname = c.hostname and l.issuer = c.issuer limit 1))
             order by c.created_at desc
             limit $4"#,
         names.issuer,
@@ -73,13 +71,12 @@ pub async fn find_expected(
         Expected,
         r#"select c.certificate_id, c.hostname, sha256(c.chain[1]) as "fingerprint!", c.created_at as stored_at
              from certificates c
-             left join domains d on d.hostname = c.hostname
-             left join organisations o on o.organisation_id = d.organisation_id
+             left join lateral (
+                  select true as is_served from served_domains x where x.hostname = c.hostname limit 1) d on true
             where c.issuer = $1 and c.hostname = $3
-              and (c.domain_id is null and c.hostname = any($2)
-                   or d.ownership_verified_at is not null and d.suspended_at is null and o.suspended_at is null)
+              and (c.domain_id is null and c.hostname = any($2) or d.is_served)
               and (c.not_after > now()
-                   or exists (select from certificate_leases l where l.hostname = c.hostname and l.issuer = c.issuer))"#,
+                   or (select true from certificate_leases l where l.hostname = c.hostname and l.issuer = c.issuer limit 1))"#,
         names.issuer,
         &names.own_hosts,
         hostname,

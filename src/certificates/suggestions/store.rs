@@ -19,7 +19,8 @@ pub struct Asked {
 
 pub async fn is_any_due(db: &mut PgConnection, issuer: &str, now: DatabaseTime) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists (select from certificates where issuer = $1 and suggestion_due_at <= $2) as "exists!""#,
+        r#"select (select suggestion_due_at from certificates
+                    where issuer = $1 and suggestion_due_at <= $2 order by suggestion_due_at limit 1) is not null as "exists!""#,
         issuer,
         now.get(),
     )

@@ -16,9 +16,8 @@ pub async fn want(
     let inserted = sqlx::query!(
         "insert into certificate_leases (hostname, issuer, due_at)
          select d.hostname, $1, $2
-           from domains d join organisations o using (organisation_id) left join domain_checks k using (domain_id)
-          where d.hostname = any($3) and d.ownership_verified_at is not null
-            and d.suspended_at is null and o.suspended_at is null
+           from served_domains d left join domain_checks k using (domain_id)
+          where d.hostname = any($3)
             and (not $4 or d.connection = 'direct' and k.connected_at is not null)
             and not exists (select from certificates c where c.hostname = d.hostname and c.issuer = $1)
              on conflict (hostname, issuer) do update set due_at = excluded.due_at
@@ -43,9 +42,8 @@ pub async fn want_all(db: &mut PgConnection, eligible: &Eligible, now: DatabaseT
            from (select unnest($3::text[]) as hostname
                   union
                  select d.hostname
-                   from domains d join organisations o using (organisation_id) left join domain_checks k using (domain_id)
-                  where d.ownership_verified_at is not null and d.suspended_at is null and o.suspended_at is null
-                    and (not $4 or d.connection = 'direct' and k.connected_at is not null)) wanted
+                   from served_domains d left join domain_checks k using (domain_id)
+                  where not $4 or d.connection = 'direct' and k.connected_at is not null) wanted
            left join certificates c on c.hostname = wanted.hostname and c.issuer = $1
            left join certificate_leases l on l.hostname = wanted.hostname and l.issuer = $1
           where l.hostname is null
@@ -63,9 +61,9 @@ pub async fn want_all(db: &mut PgConnection, eligible: &Eligible, now: DatabaseT
 /// What expires soon goes first, whatever it waited for.
 pub async fn raise_urgency(db: &mut PgConnection, issuer: &str, now: DatabaseTime) -> Result<u64, sqlx::Error> {
     let raised = sqlx::query!(
-        "update certificate_leases l set urgency = 0
-           from certificates c
-          where c.hostname = l.hostname and c.issuer = $1 and l.issuer = $1 and c.urgent_at <= $2 and l.urgency <> 0",
+        "update certificate_leases set urgency = 0
+          where hostname = any(array(select c.hostname from certificates c where c.issuer = $1 and c.urgent_at <= $2))
+            and issuer = $1 and urgency <> 0",
         issuer,
         now.get(),
     )
@@ -76,9 +74,15 @@ pub async fn raise_urgency(db: &mut PgConnection, issuer: &str, now: DatabaseTim
 
 pub async fn is_any_due(db: &mut PgConnection, issuer: &str, now: DatabaseTime) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists (select from certificate_leases where issuer = $1 and urgency = 0 and due_at <= $2 and lease_until <= $2)
-               or exists (select from certificate_leases where issuer = $1 and urgency = 1 and due_at <= $2 and lease_until <= $2)
-               or exists (select from certificate_leases where issuer = $1 and urgency = 2 and due_at <= $2 and lease_until <= $2) as "exists!""#,
+        // In the order of the index: `exists` may read all rows in the hope that the first one is due.
+        r#"select coalesce(
+                   (select due_at from certificate_leases
+                     where issuer = $1 and urgency = 0 and due_at <= $2 and lease_until <= $2 order by due_at limit 1),
+                   (select due_at from certificate_leases
+                     where issuer = $1 and urgency = 1 and due_at <= $2 and lease_until <= $2 order by due_at limit 1),
+                   (select due_at from certificate_leases
+                     where issuer = $1 and urgency = 2 and due_at <= $2 and lease_until <= $2 order by due_at limit 1)
+               ) is not null as "exists!""#,
         issuer,
         now.get(),
     )
@@ -108,23 +112,26 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
               select hostname from (
                     (select hostname, urgency, due_at from certificate_leases l
                       where issuer = $1 and urgency = 0 and due_at <= $2 and lease_until <= $2
-                        and (cardinality($7::uuid[]) = 0 or not exists (
-                            select from domains d where d.hostname = l.hostname and d.organisation_id = any($7)
-                               and d.ownership_verified_at is not null))
+                        and (cardinality($7::uuid[]) = 0 or (
+                            select true from domains d
+                             where d.hostname = l.hostname and d.organisation_id = any($7) and d.ownership_verified_at is not null
+                             limit 1) is null)
                       order by due_at limit least($4::bigint, $8::bigint))
                      union all
                     (select hostname, urgency, due_at from certificate_leases l
                       where issuer = $1 and urgency = 1 and due_at <= $2 and lease_until <= $2
-                        and (cardinality($7::uuid[]) = 0 or not exists (
-                            select from domains d where d.hostname = l.hostname and d.organisation_id = any($7)
-                               and d.ownership_verified_at is not null))
+                        and (cardinality($7::uuid[]) = 0 or (
+                            select true from domains d
+                             where d.hostname = l.hostname and d.organisation_id = any($7) and d.ownership_verified_at is not null
+                             limit 1) is null)
                       order by due_at limit $4)
                      union all
                     (select hostname, urgency, due_at from certificate_leases l
                       where issuer = $1 and urgency = 2 and due_at <= $2 and lease_until <= $2
-                        and (cardinality($7::uuid[]) = 0 or not exists (
-                            select from domains d where d.hostname = l.hostname and d.organisation_id = any($7)
-                               and d.ownership_verified_at is not null))
+                        and (cardinality($7::uuid[]) = 0 or (
+                            select true from domains d
+                             where d.hostname = l.hostname and d.organisation_id = any($7) and d.ownership_verified_at is not null
+                             limit 1) is null)
                       order by due_at limit least($4::bigint, $8::bigint))
               ) classes
                order by urgency, due_at limit $4),
@@ -138,11 +145,10 @@ pub async fn claim_due(db: &mut PgConnection, eligible: &Eligible, lease: &Lease
          returning l.hostname,
                    (select d.organisation_id from domains d
                      where d.hostname = l.hostname and d.ownership_verified_at is not null) as organisation_id, l.epoch, l.attempts, l.is_preflight as was_preflight, l.urgency = 0 as "is_urgent!", l.hostname = any($5) as "own!",
-                   (l.hostname = any($5) or exists (
-                       select from domains d join organisations o using (organisation_id) left join domain_checks k using (domain_id)
-                        where d.hostname = l.hostname and d.ownership_verified_at is not null
-                          and d.suspended_at is null and o.suspended_at is null
-                          and (not $6 or d.connection = 'direct' and k.connected_at is not null))) as "is_eligible!""#,
+                   (l.hostname = any($5) or coalesce((
+                       select true from served_domains d left join domain_checks k using (domain_id)
+                        where d.hostname = l.hostname
+                          and (not $6 or d.connection = 'direct' and k.connected_at is not null) limit 1), false)) as "is_eligible!""#,
         eligible.issuer,
         lease.now.get(),
         lease.until.get(),

@@ -86,7 +86,7 @@ async fn overview(request: &HttpRequest, member: &Member, console: &Console) -> 
     let requests_scope = member.scope(Permission::RequestsRead)?;
     let expected = &console.checker.expected;
     let (mut db, now) = crate::clock::acquire(&console.pool).await?;
-    let standing = console.standings.find(&mut db, &scope, expected, now).await?;
+    let standing = console.standings.find(&mut db, &scope, now).await?;
     let todo = todo::find(&mut db, &scope, &standing, expected, now).await?;
     let plots = plots::of_all(&mut db, &requests_scope, now).await?;
     let filter = Filter {

@@ -13,7 +13,6 @@ use crate::{
         next_action::{NextAction, Who, next_action},
         standing::Standing,
         status::{Status, status},
-        store::{Filter, Key},
     },
 };
 
@@ -37,12 +36,7 @@ pub async fn find(
     if standing.named.is_empty() {
         return Ok(Vec::new());
     }
-    let filter = Filter {
-        one: Some(Key::Ids(standing.named.clone())),
-        ..Filter::default()
-    };
-    let limit = i64::try_from(standing.named.len()).unwrap_or(i64::MAX);
-    let mut domains = domains::store::list(db, scope, &filter, None, limit).await?;
+    let mut domains = domains::store::list(db, scope, &standing.named).await?;
     domains.sort_by_key(|domain| standing.named.iter().position(|id| *id == domain.id));
     let client_ids: Vec<Uuid> = domains.iter().map(|domain| domain.client_id).collect();
     let names = clients::store::names(db, scope, &client_ids).await?;

@@ -109,7 +109,7 @@ async fn draw(
     (db, scope): (&mut PgConnection, &Scope),
 ) -> Result<AddPage, Fault> {
     let own = servers_of(&mut *db, scope, form.value("client")).await?;
-    let clients = clients::store::search(db, scope, None, None, OFFERED).await?;
+    let clients = clients::store::search(db, scope, "", "", OFFERED).await?.clients;
     let connections = Connection::ALL.map(|connection| Choice {
         value: connection.as_str().to_owned(),
         label: words::connection(connection).to_owned(),

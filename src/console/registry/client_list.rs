@@ -5,7 +5,7 @@ use askama::Template;
 use crate::{
     accounts::{
         Member, Permission,
-        clients::{self, Client, ClientError},
+        clients::{self, Client, ClientError, store::Found},
     },
     console::{
         Console,
@@ -25,6 +25,8 @@ struct ClientsPage {
     frame: Frame,
     q: String,
     clients: Vec<Client>,
+    /// Only a part of the clients was searched.
+    is_partial: bool,
     next: Option<String>,
     first: Option<String>,
     may_add: bool,
@@ -50,30 +52,34 @@ pub async fn show(request: HttpRequest, member: Member, console: web::Data<Conso
     let scope = member.scope(Permission::DomainsRead)?;
     let q = query(&request, "q").unwrap_or_default();
     let after = query(&request, "after").filter(|after| !after.contains(char::is_control));
-    let text = Some(q.trim().to_lowercase()).filter(|text| !text.is_empty());
+    let text = q.trim().to_lowercase();
     // The database holds no such character, and takes none to look for.
-    let is_sound = text.as_ref().is_none_or(|text| !text.contains(char::is_control));
-    let mut clients = match is_sound {
-        true => {
+    let mut found = match text.contains(char::is_control) {
+        false => {
             let mut db = console.pool.acquire().await?;
             let limit = i64::try_from(LIMIT + 1).unwrap_or(i64::MAX);
-            clients::store::search(&mut db, &scope, text.as_deref(), after.as_deref(), limit).await?
+            clients::store::search(&mut db, &scope, &text, after.as_deref().unwrap_or_default(), limit).await?
         }
-        false => Vec::new(),
+        true => Found::default(),
     };
-    let has_more = clients.len() > LIMIT;
-    clients.truncate(LIMIT);
-    let next = has_more.then(|| clients.last().map(|client| address(&q, Some(&client.name))));
+    let has_more = found.clients.len() > LIMIT;
+    found.clients.truncate(LIMIT);
+    let last = found.clients.last().filter(|_| has_more);
+    let is_partial = !has_more && found.end.is_some();
+    let next = last
+        .map(|client| client.name.clone())
+        .or(found.end.filter(|_| is_partial));
     let notice = match page::done(&request).as_deref() {
         Some("deleted") => Some("The client is deleted."),
         _ => None,
     };
     Ok(page::show(&ClientsPage {
         frame: Frame::member(&request, &member, Section::Clients).with_notice(notice),
-        next: next.flatten(),
+        next: next.map(|name| address(&q, Some(&name))),
+        is_partial,
         first: after.map(|_| address(&q, None)),
         q,
-        clients,
+        clients: found.clients,
         may_add: may_change(&member),
     }))
 }

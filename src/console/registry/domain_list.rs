@@ -36,6 +36,8 @@ struct DomainsPage {
     asked: Asked,
     client_name: Option<String>,
     lines: Vec<Shown>,
+    /// Only a part of the domains was searched.
+    is_partial: bool,
     /// The address of the next page, and that of the first if this is another.
     next: Option<String>,
     first: Option<String>,
@@ -231,6 +233,7 @@ pub async fn show(request: HttpRequest, member: Member, console: web::Data<Conso
     Ok(page::show(&DomainsPage {
         frame: Frame::member(&request, &member, Section::Domains).with_notice(notice),
         client_name: client.map(|client| client.name),
+        is_partial: page.is_partial,
         next: page.next.map(|after| at(Some(after))),
         first: asked.after.is_some().then(|| at(None)),
         lines,

@@ -68,13 +68,9 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Mem
     let filter = Form::of(&typed.each_ref().map(|(name, text)| (*name, text.as_str())));
     let before: Option<Uuid> = page::query(&request, "before").and_then(|id| id.parse().ok());
     let mut db = console.pool.acquire().await?;
-    let limit = i64::try_from(ON_A_PAGE).unwrap_or(i64::MAX) + 1;
-    let mut events = audit::list(&mut db, &console.keyring, &scope, &wanted(&filter), (before, limit)).await?;
-    let has_more = events.len() > ON_A_PAGE;
-    events.truncate(ON_A_PAGE);
+    let found = audit::list(&mut db, &console.keyring, &scope, &wanted(&filter), (before, ON_A_PAGE)).await?;
     let chosen: Vec<_> = typed.iter().filter(|(_, text)| !text.is_empty()).collect();
-    let last = events.last().filter(|_| has_more).map(|event| event.id);
-    let older = last.map(|id| {
+    let older = found.next.map(|id| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(chosen.iter().map(|(name, text)| (name, text)));
         query.append_pair("before", &id.to_string()).finish()
@@ -85,7 +81,7 @@ pub async fn show(request: HttpRequest, console: web::Data<Console>, member: Mem
         filter,
         nouns: NOUNS,
         actors: actors(&mut db, &console, &scope).await?,
-        events: events.into_iter().map(Shown::from).collect(),
+        events: found.events.into_iter().map(Shown::from).collect(),
         older,
     }))
 }

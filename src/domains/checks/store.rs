@@ -42,9 +42,10 @@ pub async fn list_due(
                where due_at <= $1 and (lease_until is null or lease_until <= $1)
                order by due_at limit $2)
          select due.domain_id, due.organisation_id,
-                (o.trusted_at is not null or exists (
-                    select from domains d
-                     where d.organisation_id = due.organisation_id and d.ownership_verified_at is not null)) as "is_trusted!"
+                (o.trusted_at is not null or (
+                    select d.domain_id from domains d
+                     where d.organisation_id = due.organisation_id and d.ownership_verified_at is not null
+                     order by d.client_id, d.domain_id nulls first limit 1) is not null) as "is_trusted!"
            from due join organisations o using (organisation_id)
           order by due.due_at"#,
         now.get(),
@@ -74,9 +75,10 @@ pub async fn list_due_by_organisation(
                 from owners
                where owners.organisation_id is not null)
          select due.domain_id, o.organisation_id,
-                (o.trusted_at is not null or exists (
-                    select from domains d
-                     where d.organisation_id = o.organisation_id and d.ownership_verified_at is not null)) as "is_trusted!"
+                (o.trusted_at is not null or (
+                    select d.domain_id from domains d
+                     where d.organisation_id = o.organisation_id and d.ownership_verified_at is not null
+                     order by d.client_id, d.domain_id nulls first limit 1) is not null) as "is_trusted!"
            from owners join organisations o using (organisation_id)
           cross join lateral (
               select c.domain_id, c.due_at from domain_checks c

@@ -4,7 +4,7 @@ pub mod sheet;
 use sqlx::{Acquire, PgConnection};
 
 use super::{
-    Domain, RegistrationRules,
+    Allowance, Domain, RegistrationRules,
     intake::{DomainInput, IntakeError},
 };
 use crate::{accounts::Scope, input::FieldError};
@@ -55,11 +55,12 @@ pub async fn register(
     scope: &Scope,
     rows: Vec<Row>,
 ) -> Result<Vec<Outcome>, IntakeError> {
+    let mut allowance = Allowance::find(db, scope, own).await?;
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in rows {
         let registered = match row.input {
             Err(errors) => Err(IntakeError::Invalid(errors)),
-            Ok(input) => in_a_savepoint(db, own, scope, input).await,
+            Ok(input) => in_a_savepoint(db, own, scope, (input, &mut allowance)).await,
         };
         let outcome = match registered {
             Ok(domain) => Outcome {
@@ -83,10 +84,10 @@ async fn in_a_savepoint(
     db: &mut PgConnection,
     own: &RegistrationRules,
     scope: &Scope,
-    input: DomainInput,
+    (input, allowance): (DomainInput, &mut Allowance),
 ) -> Result<Domain, IntakeError> {
     let mut savepoint = db.begin().await?;
-    let registered = input.register(&mut savepoint, own, scope).await;
+    let registered = input.register_within(&mut savepoint, own, scope, allowance).await;
     match &registered {
         Ok(_) => savepoint.commit().await?,
         Err(_) => savepoint.rollback().await?,

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    Connection, Default, Domain, DomainError, NewDomain, RegistrationRules,
+    Allowance, Connection, Default, Domain, DomainError, NewDomain, RegistrationRules,
     policy::{Action, Policy, Rule, rules_errors},
-    register,
+    register_within,
 };
 use crate::{
     accounts::{
@@ -115,13 +115,25 @@ impl DomainInput {
         own: &RegistrationRules,
         scope: &Scope,
     ) -> Result<Domain, IntakeError> {
+        let mut allowance = Allowance::find(db, scope, own).await?;
+        self.register_within(db, own, scope, &mut allowance).await
+    }
+
+    /// [`DomainInput::register`], one of many of a transaction, which has found its `allowance` once.
+    pub async fn register_within(
+        self,
+        db: &mut PgConnection,
+        own: &RegistrationRules,
+        scope: &Scope,
+        allowance: &mut Allowance,
+    ) -> Result<Domain, IntakeError> {
         let server_id = self.server_id;
         let (client, new) = self.parse().map_err(IntakeError::Invalid)?;
         let client = match client {
             ClientChoice::Id(id) => scope.client(db, id).await?,
             ClientChoice::Name(name) => clients::find_or_create(db, scope, name.as_str()).await?,
         };
-        let registered = register(db, &client, own, new).await;
+        let registered = register_within(db, &client, own, new, allowance).await;
         registered.map_err(|error| match &error {
             DomainError::NoSuchServer(id) if server_id == Some(*id) => {
                 IntakeError::Invalid(vec![FieldError::new("/server_id", &error)])

@@ -82,6 +82,7 @@ pub async fn find(db: &mut PgConnection, scope: &Scope, server_id: Uuid) -> Resu
     Ok(row)
 }
 
+/// In the order in which they were made, those after `after`; of one client if `client_id` or the scope says so.
 pub async fn list(
     db: &mut PgConnection,
     scope: &Scope,
@@ -89,22 +90,39 @@ pub async fn list(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<StoredServer>, DomainError> {
-    let rows = sqlx::query_as!(
-        StoredServer,
-        "select mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at
-           from mdm_servers
-          where organisation_id = $1 and ($2::uuid is null or client_id = $2)
-            and ($3::uuid is null or client_id = $3)
-            and ($4::uuid is null or mdm_server_id > $4)
-          order by mdm_server_id limit $5",
-        scope.organisation_id(),
-        scope.client_id(),
-        client_id,
-        after,
-        limit,
-    )
-    .fetch_all(db)
-    .await?;
+    let after = after.unwrap_or(Uuid::nil());
+    let rows = match (scope.client_id(), client_id) {
+        (Some(own), Some(other)) if own != other => Vec::new(),
+        (Some(client_id), _) | (None, Some(client_id)) => {
+            sqlx::query_as!(
+                StoredServer,
+                "select mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at
+                   from mdm_servers
+                  where organisation_id = $1 and client_id = $2 and mdm_server_id > $3
+                  order by mdm_server_id nulls first limit $4",
+                scope.organisation_id(),
+                client_id,
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        (None, None) => {
+            sqlx::query_as!(
+                StoredServer,
+                "select mdm_server_id as id, client_id, name, vendor, enrollment, parameters, created_at
+                   from mdm_servers
+                  where organisation_id = $1 and mdm_server_id > $2
+                  order by mdm_server_id nulls first limit $3",
+                scope.organisation_id(),
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
     Ok(rows)
 }
 
@@ -116,7 +134,9 @@ pub async fn count_domains(
 ) -> Result<Vec<(Uuid, i64)>, DomainError> {
     let rows = sqlx::query!(
         r#"select p.mdm_server_id, count(*) as "count!"
-             from policy_servers p join mdm_servers m using (mdm_server_id)
+             from mdm_servers m
+            cross join lateral (
+                  select x.mdm_server_id from policy_servers x where x.mdm_server_id = m.mdm_server_id offset 0) p
             where m.organisation_id = $1 and ($2::uuid is null or m.client_id = $2) and m.client_id = $3
             group by p.mdm_server_id"#,
         scope.organisation_id(),

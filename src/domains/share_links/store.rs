@@ -8,7 +8,7 @@ use crate::{
     clock::DatabaseTime,
     domains::{
         Domain, DomainError,
-        store::{Filter, Key, Whose, select},
+        store::{Whose, find_of},
     },
 };
 
@@ -139,9 +139,5 @@ pub async fn find_domain(db: &mut PgConnection, link: &OpenLink) -> Result<Optio
         organisation_id: link.organisation_id,
         client_id: Some(link.client_id),
     };
-    let filter = Filter {
-        one: Some(Key::Id(link.domain_id)),
-        ..Filter::default()
-    };
-    Ok(select(db, whose, &filter, None, 1).await?.pop())
+    find_of(db, whose, link.domain_id).await
 }

@@ -9,14 +9,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Standing, find};
-use crate::{
-    accounts::Scope,
-    clock::DatabaseTime,
-    domains::{DomainError, connection::Expected},
-};
+use crate::{accounts::Scope, clock::DatabaseTime, domains::DomainError};
 
 /// Whoever has fewer domains always sees how they are now.
-const MANY: i64 = 2_000;
+const MANY: i64 = 20_000;
 const KEPT: TimeDelta = TimeDelta::seconds(10);
 
 /// An organisation, and the client that the looker is limited to.
@@ -34,7 +30,6 @@ impl Standings {
         &self,
         db: &mut PgConnection,
         scope: &Scope,
-        expected: &Expected,
         now: DatabaseTime,
     ) -> Result<Arc<Standing>, DomainError> {
         let whose = (scope.organisation_id(), scope.client_id());
@@ -48,7 +43,7 @@ impl Standings {
         if let Some((_, standing)) = kept.filter(|(at, _)| is_fresh(at)) {
             return Ok(standing);
         }
-        let standing = Arc::new(find(db, scope, None, expected, now).await?);
+        let standing = Arc::new(find(db, scope).await?);
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, (at, _)| is_fresh(at));
         if standing.total() >= MANY {

@@ -45,11 +45,11 @@ pub async fn list(
     sqlx::query_as!(
         Erasure,
         "select erasure_id as id, requested_at, completed_at, erased_rows from erasures
-          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and ($3::uuid is null or erasure_id < $3)
+          where organisation_id = $1 and ($2::uuid is null or client_id = $2) and erasure_id < $3
           order by erasure_id desc limit $4",
         scope.organisation_id(),
         scope.client_id(),
-        before,
+        before.unwrap_or(Uuid::max()),
         limit,
     )
     .fetch_all(db)

@@ -76,14 +76,15 @@ pub async fn list(
         Delivery,
         "select webhook_delivery_id as id, event_id, event_type, payload, d.created_at, due_at, attempts, attempted_at,
                 response_status, response_text, duration_ms, delivered_at, given_up_at
-           from webhook_deliveries d join webhook_endpoints e using (organisation_id, webhook_endpoint_id)
-          where organisation_id = $1 and ($2::uuid is null or e.client_id = $2) and webhook_endpoint_id = $3
-            and ($4::uuid is null or webhook_delivery_id < $4)
-          order by webhook_delivery_id desc limit $5",
+           from webhook_deliveries d
+          where organisation_id = $1 and webhook_endpoint_id = $3 and webhook_delivery_id < $4
+            and exists (select from webhook_endpoints e
+                         where e.organisation_id = $1 and e.webhook_endpoint_id = $3 and ($2::uuid is null or e.client_id = $2))
+          order by webhook_delivery_id desc nulls last limit $5",
         scope.organisation_id(),
         scope.client_id(),
         endpoint_id,
-        before,
+        before.unwrap_or(Uuid::max()),
         limit,
     )
     .fetch_all(db)

@@ -107,10 +107,6 @@ async fn a_node_that_starts_with_another_issuer_judges_anew_what_the_old_one_cer
         .unwrap();
     told(&receiver, "domain.status_changed", 4).await;
     let state_dir = app.stop_for_a_while().await;
-    let hints = async || {
-        let count = sqlx::query_scalar::<_, i64>("select count(*) from status_hints");
-        count.fetch_one(&pool).await.unwrap()
-    };
     let as_of = |issuer: &str| Teller {
         pool: pool.clone(),
         expected: Expected {
@@ -125,12 +121,17 @@ async fn a_node_that_starts_with_another_issuer_judges_anew_what_the_old_one_cer
     };
     let issuer = "select distinct issuer from certificates where domain_id is not null";
     let issuer: String = sqlx::query_scalar(issuer).fetch_one(&pool).await.unwrap();
-    as_of(&issuer).begin().await.unwrap();
-    assert_eq!(hints().await, 0, "the issuer is the same");
+    let same = as_of(&issuer);
+    same.begin().await.unwrap();
+    while !same.round(crate::clock::database_now()).await.unwrap().is_empty() {}
+    same.begin().await.unwrap();
+    assert!(
+        same.round(crate::clock::database_now()).await.unwrap().is_empty(),
+        "the issuer is the same"
+    );
     let other = as_of("https://ca.example/directory");
     other.begin().await.unwrap();
-    assert_eq!(hints().await, 2);
-    assert_eq!(other.round(crate::clock::database_now()).await.unwrap(), 2);
+    assert_eq!(other.round(crate::clock::database_now()).await.unwrap().rederived, 2);
     let statuses = sqlx::query_scalar::<_, String>("select status from told_statuses");
     assert_eq!(statuses.fetch_all(&pool).await.unwrap(), ["pending_certificate"; 2]);
     let changes =

@@ -37,9 +37,12 @@ pub async fn claim(
                  from identity_provider_domains i
                  join identity_providers p using (identity_provider_id)
                  join organisations o using (organisation_id)
-                 join domains d on d.hostname = i.hostname and d.organisation_id = p.organisation_id
-                where d.ownership_verified_at is not null
-                  and case when $1::uuid is null then i.next_check_at <= $2 else p.organisation_id = $1 end
+                cross join lateral (
+                      select from domains x
+                       where x.hostname = i.hostname and x.organisation_id = p.organisation_id
+                         and x.ownership_verified_at is not null
+                       limit 1) d
+                where case when $1::uuid is null then i.next_check_at <= $2 else p.organisation_id = $1 end
                 order by turn, i.next_check_at
                 limit $4
            ), claimed as (
@@ -153,11 +156,10 @@ pub async fn reset_lost(db: &mut PgConnection, _: Operator) -> Result<(), sqlx::
            from identity_providers p
           where p.identity_provider_id = i.identity_provider_id
             and (i.proved_at is not null or i.grace_until is not null)
-            and not exists (
-                select from domains d
-                 where d.hostname = i.hostname and d.organisation_id = p.organisation_id
-                   and d.ownership_verified_at is not null
-            )"
+            and (select true from domains d
+                  where d.hostname = i.hostname and d.organisation_id = p.organisation_id
+                    and d.ownership_verified_at is not null
+                  limit 1) is null"
     )
     .execute(db)
     .await?;
