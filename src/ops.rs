@@ -66,10 +66,10 @@ async fn readiness(ops: web::Data<Ops>) -> HttpResponse {
     let read_only = "database: read-only, nothing can be changed";
     let read_only = ops.availability.is_read_only().then(|| read_only.to_owned());
     let lines = [ops.standing.told(), read_only, ops.clock.problem()];
-    let told: String = lines.into_iter().flatten().map(|line| line + "\n").collect();
+    let lines: String = lines.into_iter().flatten().map(|line| line + "\n").collect();
     match (ops.ready.load(Ordering::Acquire), ops.standing.is_filled()) {
-        (true, true) => HttpResponse::Ok().body(format!("ready\n{told}")),
-        (true, false) => HttpResponse::ServiceUnavailable().body(format!("not ready: the directory is empty\n{told}")),
+        (true, true) => HttpResponse::Ok().body(format!("ready\n{lines}")),
+        (true, false) => HttpResponse::ServiceUnavailable().body(format!("not ready: the directory is empty\n{lines}")),
         (false, _) => HttpResponse::ServiceUnavailable().body("not ready: the process starts, or is stopping\n"),
     }
 }

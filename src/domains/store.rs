@@ -87,7 +87,7 @@ pub async fn insert(
 
 /// One statement for each key: PostgreSQL's plan for any parameters of a statement that serves several keys reads the
 /// rows of every tenant. What belongs to the rows of `$page` is looked up for each row (`limit 1` keeps the planner from
-/// joining whole tables), so that the plan is the same with statistics and without.
+/// joining whole tables): the plan is then the same with and without statistics.
 macro_rules! facts {
     ($page:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(

@@ -153,7 +153,7 @@ fn node_clock() -> DateTime<Utc> {
 async fn measure(pool: &PgPool) -> Result<Measurement, sqlx::Error> {
     let mut db = pool.acquire().await?;
     let before = node_clock();
-    let database = super::store::database_clock(&mut db).await?;
+    let database = crate::clock::DatabaseTime::read(&mut db).await?.get();
     Ok(Measurement {
         before,
         database,

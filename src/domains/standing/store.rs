@@ -12,7 +12,7 @@ use crate::{
 pub struct Count {
     pub status: String,
     pub domains: i64,
-    /// Of these, domains that somebody must do something for.
+    /// Of these, domains whose next action is the client's or the MSP's.
     pub waiting: i64,
 }
 
@@ -56,7 +56,7 @@ pub async fn count(db: &mut PgConnection, scope: &Scope) -> Result<Vec<Count>, D
     Ok(counts)
 }
 
-/// Returns the first domains with this status that somebody must do something for.
+/// Returns the first domains with this status whose next action is the client's or the MSP's.
 pub async fn list_waiting(
     db: &mut PgConnection,
     scope: &Scope,

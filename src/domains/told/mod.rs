@@ -1,7 +1,7 @@
 //! Derives the status of domains whose facts have changed, writes it to the projection that lists are made of
 //! (`domain_statuses`), and puts an event into the outbox if it has changed. Whatever changes a fact leaves a hint in the
-//! same transaction (the triggers of `status_hints`). `docs/adr/0022-a-projection-of-statuses.md` says what else is derived
-//! anew, and how late a list may be.
+//! same transaction (the triggers of `status_hints`). `docs/adr/0022-a-projection-of-statuses.md` says what else causes a
+//! derivation, and how stale a list may be.
 mod store;
 
 use std::{
@@ -30,7 +30,7 @@ use crate::{
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Domains that one transaction derives.
 const BATCH_SIZE: usize = 500;
-/// Raised when the rules of [`status`] or [`next_action`] change: then every status is derived anew.
+/// Version of the rules of [`status`] and [`next_action`]. A node with another version derives every status again.
 const RULES_VERSION: u32 = 1;
 
 /// What is known of the last status that was told.
@@ -67,7 +67,7 @@ impl Derived {
 pub struct Round {
     /// Domains that hints, expired certificates or provisional rows named.
     pub changed: usize,
-    /// Domains that are derived anew because the derivation has changed.
+    /// Domains that are derived again because the rules, the issuer or the addresses have changed.
     pub rederived: usize,
 }
 
@@ -96,11 +96,11 @@ impl Teller {
             };
             let pause = match round {
                 Ok(round) if round.changed > 0 => continue,
-                // Half of the time is left to whoever uses the database meanwhile.
+                // Pauses for as long as it worked, so that requests get half of the database's time.
                 Ok(round) if round.rederived > 0 => started.elapsed(),
                 Ok(_) => POLL_INTERVAL,
                 Err(error) => {
-                    crate::telemetry::log_failed_work("changes of status wait to be told", error);
+                    crate::telemetry::log_failed_work("could not derive changed statuses", error);
                     POLL_INTERVAL
                 }
             };
