@@ -66,7 +66,8 @@ const REQUEST_TIMEOUTS: Timeouts = Timeouts {
 /// For everything else. Work that takes as long as there is data lifts them: [`lift_timeouts`].
 const BACKGROUND_TIMEOUTS: Timeouts = Timeouts {
     statement: 600_000,
-    lock: 0,
+    // PostgreSQL looks for a deadlock once in each wait: a wait that became part of one later ends by this.
+    lock: 30_000,
     idle_in_transaction: 60_000,
 };
 /// For migrations, which also wait for those of another node.

@@ -689,6 +689,7 @@ async fn each_session_has_timeouts_that_were_set_after_it_began(pool: PgPool) {
     for pool in [postgres.pool(), postgres.background()] {
         for setting in [
             "statement_timeout",
+            "lock_timeout",
             "idle_in_transaction_session_timeout",
             "client_connection_check_interval",
         ] {
@@ -712,4 +713,39 @@ async fn each_session_has_timeouts_that_were_set_after_it_began(pool: PgPool) {
     assert_ne!(back, "0");
     postgres.close().await;
     app.stop().await;
+}
+
+/// PostgreSQL looks for a deadlock once in each wait, and a restore may be told not to look for an hour.
+#[sqlx::test]
+async fn background_work_gives_way_to_a_restore_whose_lock_closes_the_cycle_late(pool: PgPool) {
+    let source = signpost::postgres::Source::Servers(vec![(*pool.connect_options()).clone()]);
+    let postgres = signpost::postgres::Postgres::open(source, 2).await.unwrap();
+    let mut restore = pool.begin().await.unwrap();
+    for statement in ["set local deadlock_timeout = '1h'", "lock table clients"] {
+        sqlx::query(statement).execute(&mut *restore).await.unwrap();
+    }
+    let mut work = postgres.background().begin().await.unwrap();
+    sqlx::query("lock table domains").execute(&mut *work).await.unwrap();
+    let works = async {
+        let waited = sqlx::query("lock table clients").execute(&mut *work).await;
+        work.rollback().await.unwrap();
+        waited
+    };
+    let restores = async {
+        // The wait of the work has looked for a deadlock, and found none.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        sqlx::query("lock table domains").execute(&mut *restore).await
+    };
+    let (waited, restored) = tokio::join!(works, restores);
+    let code = waited
+        .unwrap_err()
+        .into_database_error()
+        .unwrap()
+        .code()
+        .unwrap()
+        .into_owned();
+    assert_eq!(code, "55P03");
+    restored.unwrap();
+    restore.rollback().await.unwrap();
+    postgres.close().await;
 }
